@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * machine.h - a virtual machine: a board with CPUs, memory and devices on it.
+ *
+ * One process may hold several: there is no global machine and no "current" one.
+ */
+#ifndef SUNDOG_MACHINE_H
+#define SUNDOG_MACHINE_H
+
+#include "sundog/device.h"
+#include "sundog/engine.h"
+#include "sundog/loop.h"
+
+/* What the user asked for, parsed; strings are borrowed for the machine's life. */
+struct machine_cfg {
+	const char *board;   /* "pc" */
+	const char *engine;  /* "auto", "interp" */
+	const char *cpu;     /* model */
+	unsigned nr_cpus;
+	u64 memory;	     /* bytes */
+	const char *console; /* chardev spec of COM1 */
+	const char *kernel, *initrd, *append, *cmdline; /* NULL: not given */
+	const char *const *modules;	/* multiboot: NULL-ended, or NULL */
+	const char *const *devices;	/* --device specs, NULL-ended, or NULL */
+	bool no_reboot;
+	u64 seed;	     /* 0: from the host */
+	const char *gdb;     /* address to listen on, or NULL */
+};
+
+
+enum machine_state { MACHINE_BUILT, MACHINE_RUNNING, MACHINE_PAUSED, MACHINE_DOWN };
+
+struct machine {
+	const struct board *board;
+	const struct engine_ops *engine;
+
+	struct addrspace *mem; /* guest-physical memory */
+	struct addrspace *pio; /* I/O ports; NULL where the ISA has none */
+	struct loop *loop;
+	struct device *devices;
+	struct vcpu *vcpus;
+	unsigned nr_vcpus;
+
+	const struct isa_ops *isa;
+	struct cpu_features *features; /* what the guest is shown, frozen */
+	const struct machine_cfg *cfg;
+	void *board_priv;  /* the board's wiring */
+	void *engine_priv; /* shared by the engine's vCPUs */
+	struct machine_clock *machine_clock; /* core/clock.c */
+	void *ram; /* guest RAM, mapped once from a sealed memfd; board.c cuts it in regions */
+	u64 ram_size;
+	int ram_fd;
+
+	struct lock lock; /* the lists above; device state has its device's lock */
+	_Atomic enum machine_state state;
+};
+
+/* "microvm", "pc": which devices, at which addresses, on which lines. */
+struct board {
+	const char *name, *doc;
+	int (*build)(struct machine *m, const struct machine_cfg *cfg, struct err *e);
+	void (*destroy)(struct machine *m);
+	/* After all devices and vCPUs were reset: put boot images back, set the entry state. */
+	int (*reset)(struct machine *m, struct err *e);
+	struct irq_line (*irq)(struct machine *m, unsigned gsi); /* an input of its controllers */
+	/* A local APIC message (MSI, IOAPIC): 0xfee00000 form. */
+	void (*msi)(struct machine *m, const struct msi_msg *msg);
+};
+
+extern const struct board *const boards[]; /* src/board/boards.c */
+
+struct machine *machine_new(const struct machine_cfg *cfg, struct err *e);
+void machine_free(struct machine *m); /* devices in reverse order, then the rest */
+
+int machine_start(struct machine *m, struct err *e);
+/*
+ * Returns with every vCPU out of run(), block I/O drained and device callbacks held.
+ * Never with a device lock held: from there use machine_request_pause().
+ */
+void machine_pause(struct machine *m);
+void machine_resume(struct machine *m);
+
+/*
+ * Stop the world from the outside for a short while: as pause, for debuggers.  Any thread
+ * but a vCPU's or the loop's callbacks may wait; see core/machine.c.
+ */
+
+/* Any thread, also from a register write: done later, by the loop. */
+void machine_request_pause(struct machine *m);
+void machine_request_reset(struct machine *m); /* the vCPU that asks runs no further */
+void machine_request_shutdown(struct machine *m, int exit_code); /* process exit status */
+/* The run loop: until shutdown; returns the exit status.  The caller's thread runs the loop. */
+int machine_run(struct machine *m);
+
+#endif

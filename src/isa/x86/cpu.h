@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cpu.h - an x86 vCPU as the exec functions and the software engines see it.
+ *
+ * struct x86_cpu wraps the engine-neutral struct vcpu and the architectural state with what
+ * is derived from them while a software engine runs: lazy flags, the current mode, the TLB
+ * view, the instruction in progress.  Everything below "derived" is rebuilt by
+ * x86_state_changed() and is never saved.
+ *
+ * Locking: only the thread that runs the vCPU touches it; others use vcpu->pending.
+ */
+#ifndef ISA_X86_CPU_H
+#define ISA_X86_CPU_H
+
+#include <setjmp.h>
+
+#include "isa/x86/decode.h"
+#include "isa/x86/state.h"
+#include "sundog/engine.h"
+
+/*
+ * One entry of a software TLB: hit if (va ^ tag) <= PAGE_SIZE - size, in one unsigned
+ * compare, which also fails for accesses that cross the page.  host + va is the host
+ * address.  The invalid tag of entry i is the address of a page whose index is not i.
+ */
+struct tlb_ent {
+	u64 tag;
+	u64 host;
+};
+
+enum { TLB_BITS = 9, TLB_ENTRIES = 1 << TLB_BITS };
+
+/* What a view of an address space may do; SMAP, WP, SMEP and NX are settled at fill time. */
+enum tlb_view_kind { VIEW_USER, VIEW_KERNEL, VIEW_KERNEL_AC, NR_VIEWS };
+
+struct tlb_view {
+	struct tlb_ent rd[TLB_ENTRIES];
+	struct tlb_ent wr[TLB_ENTRIES];
+};
+
+struct x86_fault {
+	u8 vector;
+	bool has_error;
+	bool soft;     /* INT n, INT3, INTO: DPL of the gate is checked, RIP is after it */
+	bool int1;     /* ICEBP */
+	u32 error;
+	u64 cr2;       /* for #PF; written to CR2 on delivery */
+	u32 dr6;       /* for #DB */
+};
+
+enum { AUTOPSY_DEPTH = 4 };
+
+struct x86_cpu {
+	struct vcpu v;	     /* first: container_of-free casts both ways */
+	struct cpu_state st; /* v.state points here */
+
+	/* --- derived from here on --- */
+
+	/* Lazy arithmetic flags: see flags.h. */
+	u64 cc_res, cc_aux;
+
+	const struct op *op; /* the instruction in progress, or NULL between instructions */
+
+	u8 cpl;		     /* = SS.DPL (0 in real mode, 3 in virtual-8086) */
+	u8 code_size;	     /* enum code_size of CS */
+	bool long_mode;	     /* EFER.LMA */
+	bool code64;	     /* LMA && CS.L: segments are flat but FS, GS */
+	u8 stack_size;	     /* bytes: 2, 4, 8: width of SP */
+	u64 code_key;	     /* for the block cache: what decoding depends on */
+
+	struct tlb_view *view; /* the current view's tables */
+	u64 seg_base[NR_SEGS]; /* effective base: 0 for ES, CS, SS, DS in 64-bit code */
+
+	/* Instrumentation: any of these makes the engine step one instruction at a time. */
+	bool careful; /* TF, DR7 breakpoints, or the debugger: see x86_update_careful() */
+
+	/* Faults. */
+	jmp_buf on_fault;	 /* set by the engine; x86_raise() jumps there */
+	struct x86_fault fault;	 /* what was raised */
+	i16 delivering;		 /* vector being delivered, -1 if none: for #DF */
+	bool triple;		 /* shutdown is due */
+	struct {
+		struct x86_fault fault;
+		u64 rip, cr2;
+	} history[AUTOPSY_DEPTH]; /* last faults raised while delivering: the autopsy */
+	unsigned nr_history;
+
+	void *fpu_priv; /* isa/x86/fpu */
+	void *soft;	/* engine/soft: struct soft_cpu */
+};
+
+static inline struct x86_cpu *x86_cpu(struct vcpu *v)
+{
+	return (struct x86_cpu *)v;
+}
+
+/* RIP of the instruction in progress, and of the one after it, cut to the code size. */
+static inline u64 x86_cut_rip(const struct x86_cpu *cpu, u64 rip)
+{
+	return cpu->code64 ? rip : cpu->code_size == CODE32 ? (u32)rip : (u16)rip;
+}
+
+static inline u64 op_rip(const struct x86_cpu *cpu, const struct op *op)
+{
+	u64 rip = cpu->st.gpr[GPR_PC] + op->off;
+
+	return cpu->code64 ? rip : (u32)rip;
+}
+
+static inline u64 op_next_rip(const struct x86_cpu *cpu, const struct op *op)
+{
+	return x86_cut_rip(cpu, cpu->st.gpr[GPR_PC] + op->off + op->len);
+}
+
+/*
+ * Raise an exception at the instruction in progress: state is as before the instruction,
+ * except what it has already committed (string instructions, iteration by iteration).
+ * Does not return: the engine delivers it.
+ */
+_Noreturn void x86_raise(struct x86_cpu *cpu, const struct x86_fault *f);
+_Noreturn void x86_raise_ud(struct x86_cpu *cpu);
+_Noreturn void x86_raise_gp(struct x86_cpu *cpu, u16 error);
+_Noreturn void x86_raise_err(struct x86_cpu *cpu, u8 vector, u32 error);
+_Noreturn void x86_raise_noerr(struct x86_cpu *cpu, u8 vector);
+
+/*
+ * Recompute everything derived after cpu->st was changed: all of it (restore, reset), or
+ * after CS, SS, CR0, CR4, EFER, RFLAGS.VM/AC/TF, DR7 changed (x86_mode_changed).
+ */
+void x86_state_changed(struct x86_cpu *cpu);
+void x86_mode_changed(struct x86_cpu *cpu);
+
+/*
+ * What the ISA asks of the engine that runs it; provided by engine/soft.
+ */
+void soft_view_changed(struct x86_cpu *cpu);			 /* CPL, AC, or paging mode */
+void soft_cr3_written(struct x86_cpu *cpu, bool keep_pcid);	 /* CR3 is the new one */
+void soft_flush_page(struct x86_cpu *cpu, u64 lin);		 /* INVLPG: all views, this PCID and global */
+void soft_flush_pcid(struct x86_cpu *cpu, u16 pcid, bool globals);/* INVPCID 1 */
+void soft_flush_all(struct x86_cpu *cpu, bool globals);		 /* CR0/CR4/EFER; INVPCID 2, 3 */
+void soft_flush_page_pcid(struct x86_cpu *cpu, u16 pcid, u64 lin);/* INVPCID 0 */
+
+#endif
