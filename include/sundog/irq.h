@@ -38,8 +38,16 @@ struct msi_msg {
 	u32 data;
 };
 
-/* One source per pin.  Sources that share one go through an OR gate. */
-struct irq_or;
+/*
+ * One source per pin.  Sources that share one go through an OR gate of up to 64 inputs.
+ * Locking: none is needed; inputs are set from any thread, each by one source at a time.
+ */
+struct irq_or {
+	struct irq_line out;
+	_Atomic u64 levels; /* a bit for each input */
+};
+
+void irq_or_init(struct irq_or *o, struct irq_line out);
 struct irq_line irq_or_input(struct irq_or *o, unsigned input);
 
 /*

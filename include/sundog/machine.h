@@ -38,7 +38,7 @@ struct machine {
 	struct addrspace *pio; /* I/O ports; NULL where the ISA has none */
 	struct loop *loop;
 	struct device *devices;
-	struct vcpu *vcpus;
+	struct vcpu **vcpus; /* nr_vcpus pointers: the ISA allocates what is around a vCPU */
 	unsigned nr_vcpus;
 
 	const struct isa_ops *isa;
