@@ -105,6 +105,13 @@ struct engine_ops {
 	 */
 	void (*state_changed)(struct vcpu *cpu);
 
+	/*
+	 * Around every vcpu_load() and vcpu_store(): the vCPU counts as stopped in between,
+	 * since the device may wait for a lock that a vCPU waiting for us holds.  Optional.
+	 */
+	void (*access_begin)(struct vcpu *cpu);
+	void (*access_end)(struct vcpu *cpu);
+
 	u64 (*pc)(const struct vcpu *cpu); /* during an access too: for traces */
 
 	/* Optional (NULL): no hardware help. */

@@ -66,7 +66,6 @@ struct x86_cpu {
 	bool long_mode;	     /* EFER.LMA */
 	bool code64;	     /* LMA && CS.L: segments are flat but FS, GS */
 	u8 stack_size;	     /* bytes: 2, 4, 8: width of SP */
-	u64 code_key;	     /* for the block cache: what decoding depends on */
 
 	struct tlb_view *view; /* the current view's tables */
 	u64 seg_base[NR_SEGS]; /* effective base: 0 for ES, CS, SS, DS in 64-bit code */
@@ -122,6 +121,15 @@ _Noreturn void x86_raise_ud(struct x86_cpu *cpu);
 _Noreturn void x86_raise_gp(struct x86_cpu *cpu, u16 error);
 _Noreturn void x86_raise_err(struct x86_cpu *cpu, u8 vector, u32 error);
 _Noreturn void x86_raise_noerr(struct x86_cpu *cpu, u8 vector);
+
+/*
+ * Leave a string instruction between two iterations: st.rip is back at the instruction and
+ * its registers are committed.  For pending interrupts.  Provided by engine/soft.
+ */
+_Noreturn void x86_restart(struct x86_cpu *cpu);
+
+/* What setjmp(on_fault) returns. */
+enum { X86_JMP_FAULT = 1, X86_JMP_RESTART = 2 };
 
 /*
  * Recompute everything derived after cpu->st was changed: all of it (restore, reset), or
