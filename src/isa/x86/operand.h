@@ -36,7 +36,11 @@ static inline __attribute__((always_inline)) void gpr_write(struct x86_cpu *cpu,
 	}
 }
 
-/* 16- and 32-bit address sizes, and RIP-relative forms whose displacement did not fit. */
+/*
+ * 16- and 32-bit address sizes, moffs (imm, no ModRM), and RIP-relative forms whose
+ * displacement did not fit.  Any RIP-relative op with OP_EA_SLOW holds its displacement as
+ * encoded: op_ea_slow() adds off and len.
+ */
 u64 op_ea_slow(const struct x86_cpu *cpu, const struct op *op);
 
 /* Effective address: the offset within the segment. */
