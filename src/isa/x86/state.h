@@ -104,18 +104,25 @@ union vreg {
 	u64 q[8];
 } __attribute__((aligned(64)));
 
-/* The x87 and its control words; st[] is in stack order: st[0] is ST(0), as FXSAVE has it. */
+/*
+ * The x87, its first 160 bytes laid out as FXSAVE64 has them, so that the native thunks load
+ * and store it as it is.  st[] is in stack order: st[0] is ST(0).  MMX register i is physical
+ * register i: st[i] once an MMX instruction has set TOP to 0.  ftw is by physical register: 1
+ * is not empty.  fsw: ES and B agree with the unmasked exceptions.  unused[] and zero[] are 0.
+ */
 struct x87_state {
 	u16 fcw, fsw;
-	u8 ftw;	 /* abridged tag word by physical register: 1 is not empty */
+	u8 ftw, unused0;
 	u16 fop;
 	u64 fip, fdp;
-	u16 fcs, fds;
+	u32 unused[2]; /* where FXSAVE has MXCSR and its mask */
 	struct {
 		u64 mant;
-		u16 sexp;
+		u16 sexp, zero[3];
 	} st[8];
-};
+	u16 fcs, fds;
+} __attribute__((aligned(16)));
+_Static_assert(offsetof(struct x87_state, fcs) == 160, "the FXSAVE layout");
 
 enum cpu_activity { CPU_RUNNING, CPU_HALTED, CPU_WAIT_SIPI, CPU_SHUTDOWN };
 
