@@ -48,6 +48,7 @@ struct vcpu {
 	const struct engine_ops *ops;
 	unsigned index;
 	_Atomic u32 pending;
+	_Atomic u8 sipi_vector; /* of the last SIPI; written before VCPU_SIPI is raised */
 	struct err *err;
 
 	/*

@@ -73,10 +73,16 @@ struct lapic_ops {
 	void (*write)(struct vcpu *cpu, u32 reg, u64 val);
 	u8 (*get_tpr)(struct vcpu *cpu);
 	void (*set_tpr)(struct vcpu *cpu, u8 tpr);
-	int (*ack)(struct vcpu *cpu); /* vector (also ExtINT from the PIC), or -1 if it went */
+	/* Vector (also ExtINT from the PIC), or -1 if it went.  Takes VCPU_INTR back when low. */
+	int (*ack)(struct vcpu *cpu);
 	void (*timer)(struct vcpu *cpu); /* VCPU_TIMER: the deadline has come */
 	u64 (*get_base)(struct vcpu *cpu);
-	int (*set_base)(struct vcpu *cpu, u64 val); /* IA32_APIC_BASE; -1: #GP */
+	/* IA32_APIC_BASE; -1: #GP.  The caller has checked MAXPHYADDR and that x2APIC is shown. */
+	int (*set_base)(struct vcpu *cpu, u64 val);
+	/*
+	 * IA32_TSC_DEADLINE in ticks of clock_tsc(), 0 is disarmed: the caller adds and takes
+	 * off the vCPU's own TSC offset, and sets it again when that changes.
+	 */
 	u64 (*get_tsc_deadline)(struct vcpu *cpu);
 	void (*set_tsc_deadline)(struct vcpu *cpu, u64 val);
 	int (*read_msr)(struct vcpu *cpu, u32 msr, u64 *val);  /* 0x800..0x8ff; -1: #GP */
