@@ -10,7 +10,7 @@
 
 #include "isa/x86/decode.h"
 
-enum insn_map { MAP_P1, MAP_P2, MAP_P38, MAP_P3A };
+enum insn_map { MAP_P1, MAP_P2, MAP_P38, MAP_P3A, NR_MAPS, MAP_NONE };
 
 /* Mandatory prefix: PFX_ANY rows are sized by 66 and repeated by F2/F3, the others chosen by it. */
 enum insn_pfx { PFX_ANY, PFX_NP, PFX_66, PFX_F3, PFX_F2 };
@@ -24,6 +24,10 @@ enum {
 	MRM_EXT = 1 << 12,     /* reg field must be bits 0..2 */
 	MRM_RM = 1 << 11,      /* and rm must be bits 3..5 (mod == 3) */
 };
+#define MRM_EXT(n) (MRM_EXT | (n))
+#define MRM_EXT_REG(n) (MRM_EXT | MRM_MOD_REG | (n))
+#define MRM_EXT_MEM(n) (MRM_EXT | MRM_MOD_MEM | (n))
+#define MRM_RM(n, m) (MRM_EXT | MRM_RM | MRM_MOD_REG | (n) | (m) << 3)
 
 enum operand {
 #define OPERAND(name, ...) OPND_##name,
@@ -32,23 +36,83 @@ enum operand {
 	NR_OPERANDS
 };
 
+/* Where an operand is, and what of struct op holds it. */
+enum operand_kind {
+	OK_NONE,
+	OK_RM,	       /* general register (op->rm) or memory, by ModRM.rm */
+	OK_RM_REG,     /* general register by ModRM.rm */
+	OK_REG,	       /* general register by ModRM.reg (op->reg) */
+	OK_MEM,	       /* memory by ModRM.rm */
+	OK_IMM,	       /* zero-extended (op->imm) */
+	OK_IMM_SX,     /* sign-extended to 64 bits */
+	OK_IMM_ENTER,  /* ENTER's two */
+	OK_REL,	       /* branch displacement, sign-extended */
+	OK_FAR_PTR,    /* selector and offset */
+	OK_ONE,	       /* the constant 1 (op->imm) */
+	OK_MOFFS,      /* memory at an absolute address */
+	OK_SREG,       /* segment register by ModRM.reg (op->reg) */
+	OK_SREG_OP,    /* segment register by bits 3..5 of the opcode (op->reg) */
+	OK_CREG,       /* control register (op->reg) */
+	OK_DREG,       /* debug register (op->reg) */
+	OK_OPREG,      /* general register by opcode bits 0..2: stands where r/m would */
+	OK_ACC,	       /* AL, AX, EAX, RAX: r/m, or reg if there is an r/m */
+	OK_COUNT,      /* CL: OP_CL */
+	OK_PORT,       /* DX */
+	OK_XMM0,       /* implicit mask of the SSE4.1 blends */
+	OK_STR_SRC,    /* op->seg : rSI */
+	OK_STR_DST,    /* ES : rDI */
+	OK_VREG,       /* XMM by ModRM.reg (op->reg: its number) */
+	OK_VRM,	       /* XMM (op->rm: its number) or memory */
+	OK_VRM_REG,    /* XMM by ModRM.rm */
+	OK_MMX,	       /* MMX by ModRM.reg (op->reg) */
+	OK_MMX_RM,     /* MMX (op->rm) or memory */
+	OK_MMX_RM_REG, /* MMX by ModRM.rm */
+	OK_ST0,	       /* ST(0), implicit */
+	OK_STI,	       /* ST(i) by ModRM.rm (op->rm) */
+};
+
+/* Operand sizes that depend on prefixes and mode; smaller values are bytes. */
+enum operand_size {
+	SZ_V = 0x8000, /* 2, 4, 8: the effective operand size */
+	SZ_Z,	       /* 2, 4: likewise, but 4 where it is 8 */
+	SZ_Y,	       /* 4, or 8 with REX.W */
+	SZ_N,	       /* 8 in 64-bit code, else 4 */
+	SZ_A,	       /* two of SZ_V: BOUND */
+	SZ_P,	       /* SZ_V and a selector: far pointer */
+	SZ_S,	       /* 10 in 64-bit code, else 6: LGDT and so on */
+	SZ_ENV,	       /* 14 or 28: FLDENV */
+	SZ_SAVE,       /* 94 or 108: FRSTOR */
+};
+
+struct operand_desc {
+	const char *name;
+	u8 kind;  /* enum operand_kind */
+	u16 size; /* bytes or enum operand_size: register, immediate */
+	u16 mem;  /* likewise: in memory */
+};
+
+extern const struct operand_desc operands[NR_OPERANDS];
+
 enum insn_attr {
-	A_LOCK = 1 << 0,   /* may take a LOCK prefix (with a memory destination) */
-	A_CPL0 = 1 << 1,   /* #GP(0) unless CPL is 0 */
-	A_ENDS = 1 << 2,   /* ends a block: writes RIP, or changes what decoding depends on */
-	A_NO64 = 1 << 3,   /* #UD in 64-bit code */
-	A_ONLY64 = 1 << 4, /* #UD elsewhere */
-	A_DEF64 = 1 << 5,  /* operand size defaults to 64 in 64-bit code (push, near branch) */
-	A_FORCE64 = 1 << 6,/* it is 64 there, whatever the prefixes (near branches: Intel) */
-	A_PROT = 1 << 7,   /* #UD in real and virtual-8086 mode */
-	A_ALIGN = 1 << 8,  /* vector memory operand must be aligned, or #GP(0) */
-	A_FPU = 1 << 9,    /* x87/MMX: #NM by CR0.EM, TS; pending #MF if waiting */
-	A_SSE = 1 << 10,   /* #UD by CR0.EM, CR4.OSFXSR; #NM by CR0.TS */
-	A_NOWAIT = 1 << 11,/* x87 that does not check for pending exceptions */
+	A_LOCK = 1 << 0,	/* may take a LOCK prefix (with a memory destination) */
+	A_CPL0 = 1 << 1,	/* #GP(0) unless CPL is 0 */
+	A_ENDS = 1 << 2,	/* ends a block: writes RIP, or changes what decoding depends on */
+	A_NO64 = 1 << 3,	/* #UD in 64-bit code */
+	A_ONLY64 = 1 << 4,	/* #UD elsewhere */
+	A_DEF64 = 1 << 5,	/* operand size defaults to 64 in 64-bit code (push, near branch) */
+	A_FORCE64 = 1 << 6,	/* it is 64 there, whatever the prefixes (near branches: Intel) */
+	A_PROT = 1 << 7,	/* #UD in real and virtual-8086 mode */
+	A_ALIGN = 1 << 8,	/* vector memory operand must be aligned, or #GP(0) */
+	A_FPU = 1 << 9,		/* x87/MMX: #NM by CR0.EM, TS; pending #MF if waiting */
+	A_SSE = 1 << 10,	/* #UD by CR0.EM, CR4.OSFXSR; #NM by CR0.TS */
+	A_NOWAIT = 1 << 11,	/* x87 that does not check for pending exceptions */
 	A_UNTESTABLE = 1 << 12, /* not run by the host-CPU test: privileged or not repeatable */
-	A_RMW = 1 << 13,   /* destination is read and written */
-	A_WO = 1 << 14,	   /* destination is written without being read */
-	A_SCALAR = 1 << 15,/* MXCSR exceptions possible */
+	A_RMW = 1 << 13,	/* destination is read and written */
+	A_WO = 1 << 14,		/* destination is written without being read */
+	A_SCALAR = 1 << 15,	/* MXCSR exceptions possible */
+	A_NOREXB = 1 << 16,	/* another instruction if REX.B is set: NOP and XCHG R8 */
+	A_PLAIN = 1 << 17, /* lacking the feature, the mandatory prefix is ignored: TZCNT, LZCNT */
+	A_MODX = 1 << 18,  /* ModRM.mod is ignored, taken as 3: MOV CR, DR */
 };
 
 /* CPUID gating. */
@@ -64,18 +128,26 @@ struct insn {
 	u16 mrm;
 	const char *name; /* mnemonic, lower case */
 	exec_fn *fn;
-	u8 dst, src, imm;	     /* enum operand */
-	u16 fl_in;		     /* RFLAGS read */
-	u16 fl_out;		     /* always written with a defined value */
-	u16 fl_maybe;		     /* written or kept, by operands (a shift by CL = 0) */
-	u16 fl_undef;		     /* left undefined by the manuals */
+	u8 dst, src, imm; /* enum operand */
+	u16 fl_in;	  /* RFLAGS read */
+	u16 fl_out;	  /* always written with a defined value */
+	u16 fl_maybe;	  /* written or kept, by operands (a shift by CL = 0) */
+	u16 fl_undef;	  /* left undefined by the manuals */
 	u32 attr;
 	u8 feature;
-	const void *thunk;	     /* vector and x87 rows: the native thunk */
+	const void *thunk; /* vector and x87 rows: the native thunk */
 	const char *ref;
 };
 
 extern const struct insn insns[];
 extern const unsigned nr_insns;
+
+/* Rows that no encoding leads to: what the decoder makes of bytes that are not an instruction. */
+enum { ROW_BAD, ROW_TOO_LONG };
+
+/* Every exec function, declared from the table. */
+#define INSN(map, pfx, op, mrm, name, fn, ...) exec_fn exec_##fn;
+#include "isa/x86/opcodes.def"
+#undef INSN
 
 #endif

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/* insn.c - the tables that opcodes.def and operands.def describe. */
+#include "isa/x86/insn.h"
+
+/* Bare names as the rows use them. */
+enum {
+	CF = FL_CF,
+	PF = FL_PF,
+	AF = FL_AF,
+	ZF = FL_ZF,
+	SF = FL_SF,
+	OF = FL_OF,
+	DF = FL_DF,
+	IF = FL_IF,
+	TF = FL_TF,
+	OSZAPC = FL_ARITH,
+	OSZAP = OSZAPC & ~CF,
+	SZAPC = OSZAPC & ~OF,
+	SZAP = OSZAP & ~OF,
+	OSZPC = OSZAPC & ~AF,
+	SZPC = OSZPC & ~OF,
+	SZP = SZPC & ~CF,
+	OSAPC = OSZAPC & ~ZF,
+	OSZP = OSZPC & ~CF,
+	OSZPA = OSZAP,
+	OSAP = OSAPC & ~CF,
+	ZPC = ZF | PF | CF,
+};
+
+enum {
+	LOCK = A_LOCK,
+	CPL0 = A_CPL0,
+	ENDS = A_ENDS,
+	NO64 = A_NO64,
+	ONLY64 = A_ONLY64,
+	DEF64 = A_DEF64,
+	FORCE64 = A_FORCE64,
+	PROT = A_PROT,
+	ALIGN = A_ALIGN,
+	FPU = A_FPU,
+	SSE = A_SSE,
+	NOWAIT = A_NOWAIT,
+	UNTESTABLE = A_UNTESTABLE,
+	RMW = A_RMW,
+	WO = A_WO,
+	SCALAR = A_SCALAR,
+	NOREXB = A_NOREXB,
+	PLAIN = A_PLAIN,
+	MODX = A_MODX,
+};
+
+const struct operand_desc operands[NR_OPERANDS] = {
+#define OPERAND(name_, kind_, size_, mem_) [OPND_##name_] = {#name_, OK_##kind_, size_, mem_},
+#include "isa/x86/operands.def"
+#undef OPERAND
+};
+
+#define INSN(map_, pfx_, op_, mrm_, name_, fn_, dst_, src_, imm_, in_, out_, maybe_, undef_, \
+	     attr_, feat_, ref_)                                                             \
+	{                                                                                    \
+		.map = MAP_##map_,                                                           \
+		.pfx = PFX_##pfx_,                                                           \
+		.op = op_,                                                                   \
+		.mrm = MRM_##mrm_,                                                           \
+		.name = #name_,                                                              \
+		.fn = exec_##fn_,                                                            \
+		.dst = OPND_##dst_,                                                          \
+		.src = OPND_##src_,                                                          \
+		.imm = OPND_##imm_,                                                          \
+		.fl_in = in_,                                                                \
+		.fl_out = out_,                                                              \
+		.fl_maybe = maybe_,                                                          \
+		.fl_undef = undef_,                                                          \
+		.attr = attr_,                                                               \
+		.feature = FEAT_##feat_,                                                     \
+		.ref = ref_,                                                                 \
+	},
+const struct insn insns[] = {
+#include "isa/x86/opcodes.def"
+};
+#undef INSN
+
+const unsigned nr_insns = ARRAY_SIZE(insns);
