@@ -71,7 +71,9 @@ struct x86_cpu {
 	u64 seg_base[NR_SEGS]; /* effective base: 0 for ES, CS, SS, DS in 64-bit code */
 
 	/* Instrumentation: any of these makes the engine step one instruction at a time. */
-	bool careful; /* TF, DR7 breakpoints, or the debugger: see x86_update_careful() */
+	bool careful;	/* TF, DR7 breakpoints, or the debugger: see x86_update_careful() */
+	bool debugged;	/* the debugger asks for it: set by the engine */
+	bool skip_step; /* this instruction cleared TF (INT n, SYSCALL): no #DB after it */
 
 	/* Faults. */
 	jmp_buf on_fault;	 /* set by the engine; x86_raise() jumps there */
@@ -137,6 +139,13 @@ enum { X86_JMP_FAULT = 1, X86_JMP_RESTART = 2 };
  */
 void x86_state_changed(struct x86_cpu *cpu);
 void x86_mode_changed(struct x86_cpu *cpu);
+
+/*
+ * careful = TF, an enabled breakpoint in DR7, a pending trap, or debugged.  While it is set the
+ * engine runs one instruction at a time: x86_check_insn_breakpoint() before it, and after it,
+ * if TF was set before it, DR6_BS goes into st.pending_db; then x86_check_traps().
+ */
+void x86_update_careful(struct x86_cpu *cpu);
 
 /*
  * What the ISA asks of the engine that runs it; provided by engine/soft.

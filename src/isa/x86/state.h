@@ -143,6 +143,7 @@ struct cpu_state {
 	struct desc_table gdtr, idtr;
 
 	u64 cr0, cr2, cr3, cr4, efer, xcr0;
+	u64 pdpte[4]; /* PAE paging: loaded with CR3, not walked */
 	u64 dr[4], dr6, dr7;
 
 	/* Events at this boundary. */
