@@ -56,13 +56,22 @@ struct device;
 struct addrspace *as_new(const char *name, u64 size);
 void as_free(struct addrspace *as);
 
-/* Changes come in batches; guest accesses see all of a batch or nothing. */
+/*
+ * Changes come in batches; guest accesses see all of a batch or nothing.  Batches nest in
+ * one thread; a change outside a batch is one by itself.
+ */
 void as_begin(struct addrspace *as);
 void as_commit(struct addrspace *as);
 
 /* -EEXIST: overlaps a mapped region.  -EINVAL: empty, or outside the space. */
 int as_map(struct addrspace *as, const struct region *r) must_check;
 void as_unmap(struct addrspace *as, const struct region *r);
+
+/*
+ * Wait until nobody uses what was unmapped before.  Holding nothing, and not from inside an
+ * access (a register handler).
+ */
+void as_synchronize(struct addrspace *as);
 
 /* The region at addr, or NULL.  For engines filling a TLB or a memory slot. */
 const struct region *as_find(struct addrspace *as, u64 addr);
@@ -110,7 +119,11 @@ struct as_listener {
 	struct as_listener *next;
 };
 
-/* Replays mapped() for what is already there. */
+/*
+ * Replays mapped() for what is already there.  mapped() and unmapped() come with the update
+ * lock held, after the new table is in force, all unmapped() first; written() comes after
+ * the bytes are there, on the writer's thread.  While nobody runs the machine.
+ */
 void as_listen(struct addrspace *as, struct as_listener *l);
 void as_unlisten(struct addrspace *as, struct as_listener *l);
 

@@ -91,6 +91,9 @@ struct engine_ops {
 	 * until something in enum vcpu_exit happens.  At most "budget" instructions if
 	 * that is not zero.  I/O is done in the middle of an instruction by calling
 	 * vcpu_load()/vcpu_store(): an "add [mmio], eax" cannot be handed back half done.
+	 * Of cpu->pending it serves INTR, NMI, RENDEZVOUS and, by vcpu_timer_due(), TIMER
+	 * itself, and comes back for STOP, INIT and SIPI.  A vCPU that is halted (or waits for
+	 * SIPI) comes back at once, HALTED, until isa->wakes() says that something ends it.
 	 */
 	enum vcpu_exit (*run)(struct vcpu *cpu, u64 budget);
 
@@ -140,5 +143,8 @@ void vcpu_raise(struct vcpu *cpu, u32 bits);
  * its own thread's timer.  Any thread that holds the local APIC's lock.
  */
 void vcpu_set_deadline(struct vcpu *cpu, u64 deadline);
+
+/* VCPU_TIMER was seen in cpu->pending: clears it and calls lapic_ops->timer().  Own thread. */
+void vcpu_timer_due(struct vcpu *cpu);
 
 #endif

@@ -69,7 +69,7 @@ struct lapic_ops {
 	void (*msi)(struct vcpu *cpu, const struct msi_msg *msg);
 
 	/* Ours only: the xAPIC page, x2APIC and deadline MSRs, CR8, acknowledge. */
-	u64 (*read)(struct vcpu *cpu, u32 reg);
+	u64 (*read)(struct vcpu *cpu, u32 reg); /* reg: offset in the page, a multiple of 16 */
 	void (*write)(struct vcpu *cpu, u32 reg, u64 val);
 	u8 (*get_tpr)(struct vcpu *cpu);
 	void (*set_tpr)(struct vcpu *cpu, u8 tpr);

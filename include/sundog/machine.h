@@ -30,6 +30,20 @@ struct machine_cfg {
 
 enum machine_state { MACHINE_BUILT, MACHINE_RUNNING, MACHINE_PAUSED, MACHINE_DOWN };
 
+struct machine_core; /* core/machine.c: requests, stopping and starting the vCPUs */
+
+/* What outsiders (the debugger, tests) want to be told; each may be NULL. */
+struct machine_hooks {
+	/* VCPU_EXIT_DEBUG, on the vCPU's thread, out of run(); e.g. machine_request_pause(). */
+	void (*debug)(struct vcpu *cpu, void *opaque);
+	/* A triple fault, the same way.  True: dealt with; else the autopsy and exit status 5. */
+	bool (*shutdown)(struct vcpu *cpu, void *opaque);
+	/* The machine has come to rest by a request, and after a reset; the loop's thread. */
+	void (*paused)(struct machine *m, void *opaque);
+	void (*was_reset)(struct machine *m, void *opaque);
+	void *opaque;
+};
+
 struct machine {
 	const struct board *board;
 	const struct engine_ops *engine;
@@ -50,6 +64,11 @@ struct machine {
 	void *ram; /* guest RAM, mapped once from a sealed memfd; board.c cuts it in regions */
 	u64 ram_size;
 	int ram_fd;
+
+	struct machine_core *core;
+	struct machine_hooks hooks; /* set before machine_start() */
+	bool start_paused;	    /* a debugger gets the first word: set before machine_start() */
+	_Atomic u64 guest_errors;
 
 	struct lock lock; /* the lists above; device state has its device's lock */
 	_Atomic enum machine_state state;
@@ -81,14 +100,19 @@ void machine_pause(struct machine *m);
 void machine_resume(struct machine *m);
 
 /*
- * Stop the world from the outside for a short while: as pause, for debuggers.  Any thread
- * but a vCPU's or the loop's callbacks may wait; see core/machine.c.
+ * The vCPUs only: returns with all of them out of run().  Nests; for short work on their
+ * state.  Never from a vCPU's thread, nor with a device lock held.
  */
+void machine_stop_vcpus(struct machine *m);
+void machine_start_vcpus(struct machine *m);
 
 /* Any thread, also from a register write: done later, by the loop. */
 void machine_request_pause(struct machine *m);
 void machine_request_reset(struct machine *m); /* the vCPU that asks runs no further */
 void machine_request_shutdown(struct machine *m, int exit_code); /* process exit status */
+/* Exit statuses of the process; a debug-exit device makes its own. */
+enum { EXIT_GUEST_OFF, EXIT_HOST, EXIT_USAGE, EXIT_INPUT, EXIT_CANNOT, EXIT_GUEST_CRASH };
+
 /* The run loop: until shutdown; returns the exit status.  The caller's thread runs the loop. */
 int machine_run(struct machine *m);
 

@@ -12,7 +12,17 @@
 
 #include "sundog/types.h"
 
+/*
+ * The one global that changes, and that two machines in a process share: set by
+ * trace_enable() before threads start.
+ */
 extern bool trace_on[];
+
+struct err;
+
+/* Turn on all points that match one of the comma-separated patterns ("io_*,irq_*"). */
+int trace_enable(const char *patterns, struct err *e) must_check;
+void trace_list(FILE *f); /* every point, for --trace=help */
 
 enum trace_id {
 #define TRACE(name, ...) TRACE_##name,
