@@ -75,6 +75,8 @@ struct x86_cpu {
 	bool debugged;	/* the debugger asks for it: set by the engine */
 	bool skip_step; /* this instruction cleared TF (INT n, SYSCALL): no #DB after it */
 
+	bool debug_watch; /* the debugger watches memory: every access takes the slow path */
+
 	/* Faults. */
 	jmp_buf on_fault;	 /* set by the engine; x86_raise() jumps there */
 	struct x86_fault fault;	 /* what was raised */

@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: MIT */
+/* engines.c - the list of engines, best first: what --engine=auto tries in order. */
+#include "engine/interp/interp.h"
+
+const struct engine_ops *const engines[] = {
+	&interp_engine,
+	NULL,
+};

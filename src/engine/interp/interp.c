@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * interp.c - the interpreter: runs decoded blocks, one handler per instruction.
+ *
+ * Every op's fn is a handler that does its instruction and then tail-calls the next op's, so
+ * a block runs without returning to a central loop.  h_exec() serves every instruction
+ * through its row's exec function; fast.c has handlers for the frequent forms, made from the
+ * same semantic bodies.  What follows the last instruction of a block is an op too:
+ *
+ *   h_fall   leave the block: RIP is the address of this op
+ *   h_link   a direct branch's target, not looked up yet: leave, and ask the loop to link
+ *   h_far    a target in another page: leave
+ *   h_goto   the same, linked: name the next block (imm) and leave
+ *
+ * Links stay within one page and one mode, where what RIP + n means cannot change while the
+ * block runs; they need no unlinking, because a dead block leads out by its first op.
+ */
+#include "engine/interp/interp.h"
+#include "isa/x86/flags.h"
+#include "isa/x86/insn.h"
+#include "sundog/err.h"
+#include "sundog/isa.h"
+
+/* --- handlers that are not instructions ---------------------------------------------------- */
+
+static void h_fall(struct x86_cpu *cpu, const struct op *op)
+{
+	cpu->st.rip = op_rip_cut(cpu, op);
+}
+
+static void h_link(struct x86_cpu *cpu, const struct op *op)
+{
+	cpu->st.rip = op_rip_cut(cpu, op);
+	soft_cpu(cpu)->link = (struct op *)op;
+}
+
+/* Out of the page: a direct branch (two ops before) that may leave the canonical range. */
+static void h_far(struct x86_cpu *cpu, const struct op *op)
+{
+	u64 rip = x86_cut_rip(cpu, cpu->st.gpr[GPR_PC] + op->imm);
+
+	if (__builtin_expect(cpu->code64 && (u64)((i64)(rip << 16) >> 16) != rip, 0)) {
+		cpu->op = op - 2;
+		x86_raise_gp(cpu, 0);
+	}
+	cpu->st.rip = rip;
+}
+
+static void h_goto(struct x86_cpu *cpu, const struct op *op)
+{
+	soft_cpu(cpu)->next = (struct block *)(uintptr_t)op->imm;
+}
+
+/* --- instructions ---------------------------------------------------------------------------- */
+
+static void h_exec(struct x86_cpu *cpu, const struct op *op)
+{
+	cpu->op = op;
+	insns[op->row].fn(cpu, op);
+	op[1].fn(cpu, op + 1);
+}
+
+static void h_exec_last(struct x86_cpu *cpu, const struct op *op)
+{
+	cpu->op = op;
+	insns[op->row].fn(cpu, op);
+}
+
+static exec_fn *choose(const struct op *op, block_key key)
+{
+	exec_fn *fast = interp_fast(op, key);
+
+	if (fast)
+		return fast;
+	return insns[op->row].attr & A_ENDS ? h_exec_last : h_exec;
+}
+
+/* A slot behind the block that stands for an address as far from the page's begin as off. */
+static void slot(struct op *op, i64 off)
+{
+	bool in_page = off >= 0 && off < PAGE_SIZE_4K;
+
+	*op = (struct op){
+		.fn = in_page ? h_link : h_far, .off = (u16)off, .imm = (u64)off, .len = in_page};
+}
+
+static void finish(struct soft *s, struct block *b)
+{
+	struct op *last = &b->ops[b->nr_ops - 1];
+	unsigned next = last->off + last->len;
+
+	slot(&last[1], next);
+	last[2] = (struct op){0};
+	if (interp_is_direct(last, b->key))
+		slot(&last[2], next + (i64)last->imm);
+}
+
+/* --- the loop --------------------------------------------------------------------------------- */
+
+/* Link the slot through which the last block was left, if it may be. */
+static void link_slot(struct soft_cpu *sc, struct block *b)
+{
+	struct op *from = sc->link;
+
+	sc->link = NULL;
+	if (!b->host || from->off != b->page_off)
+		return;
+	from->imm = (u64)(uintptr_t)b;
+	__atomic_store_n(&from->fn, h_goto, __ATOMIC_RELEASE);
+}
+
+static struct block *next_block(struct x86_cpu *cpu, struct soft_cpu *sc)
+{
+	u64 lin = cpu->st.rip + cpu->seg_base[SEG_CS];
+	const struct jc_ent *j;
+	struct block *b;
+
+	if (!cpu->long_mode)
+		lin = (u32)lin;
+	j = &sc->ctx->jc[jc_index(lin)];
+	b = j->block;
+	if (__builtin_expect(!b || j->lin != lin || j->key != soft_key(cpu) ||
+				     atomic_load_explicit(&b->dead, memory_order_relaxed) ||
+				     j->key & KEY_LIMITED,
+			     0))
+		b = soft_find_block(cpu);
+	if (sc->link)
+		link_slot(sc, b);
+	cpu->st.gpr[GPR_PC] = cpu->st.rip - b->ops[0].off;
+	return b;
+}
+
+/* External events at an instruction boundary.  False: leave run(). */
+static bool events(struct x86_cpu *cpu, struct soft_cpu *sc)
+{
+	struct vcpu *v = &cpu->v;
+	u32 p = atomic_load(&v->pending);
+
+	if (p & (VCPU_STOP | VCPU_INIT | VCPU_SIPI))
+		return false;
+	if (p & VCPU_RENDEZVOUS) {
+		atomic_fetch_and(&v->pending, ~VCPU_RENDEZVOUS);
+		soft_leave(sc);
+		soft_enter(sc);
+		if (atomic_exchange(&sc->flush_due, false))
+			soft_flush_all(cpu, true);
+	}
+	if (p & VCPU_TIMER) {
+		soft_leave(sc);
+		vcpu_timer_due(v);
+		soft_enter(sc);
+	}
+	if (p & VCPU_NMI && !cpu->st.nmi_masked && !cpu->st.irq_shadow) {
+		atomic_fetch_and(&v->pending, ~VCPU_NMI);
+		cpu->st.activity = CPU_RUNNING;
+		x86_nmi(cpu);
+	}
+	if (atomic_load(&v->pending) & VCPU_INTR && cpu->st.rflags & FL_IF && !cpu->st.irq_shadow) {
+		int vector;
+
+		atomic_fetch_and(&v->pending, ~VCPU_INTR);
+		soft_leave(sc);
+		vector = v->lapic_ops->ack(v);
+		soft_enter(sc);
+		if (vector >= 0) {
+			sc->stats.interrupts++;
+			cpu->st.activity = CPU_RUNNING;
+			x86_interrupt(cpu, (u8)vector);
+		}
+	}
+	return true;
+}
+
+static void run_block(struct x86_cpu *cpu, struct soft_cpu *sc, struct block *b)
+{
+	sc->running = b;
+	cpu->v.icount += b->nr_ops;
+	b->ops[0].fn(cpu, b->ops);
+}
+
+/* One instruction, with all that watches instructions: single-step, breakpoints, shadows. */
+static void step(struct x86_cpu *cpu, struct soft_cpu *sc)
+{
+	struct block *b;
+	bool shadow = cpu->st.irq_shadow, tf = cpu->st.rflags & FL_TF;
+
+	cpu->op = NULL;
+	if (cpu->careful)
+		x86_check_insn_breakpoint(cpu, cpu->st.rip + cpu->seg_base[SEG_CS]);
+	b = soft_one_shot(cpu);
+	cpu->st.gpr[GPR_PC] = cpu->st.rip - b->ops[0].off;
+	sc->link = NULL;
+	cpu->skip_step = false;
+	run_block(cpu, sc, b);
+	cpu->op = NULL;
+	if (tf && !cpu->skip_step)
+		cpu->st.pending_db |= DR6_BS;
+	if (shadow)
+		cpu->st.irq_shadow = cpu->st.shadow_is_movss = false;
+	x86_check_traps(cpu);
+}
+
+/* A fault or a restart was thrown: put RIP and the count right, and deliver. */
+static bool thrown(struct x86_cpu *cpu, struct soft_cpu *sc, int how)
+{
+	if (cpu->op)
+		cpu->v.icount -= sc->running->nr_ops - (u64)(cpu->op - sc->running->ops);
+	sc->next = NULL;
+	sc->link = NULL;
+	if (how == X86_JMP_RESTART) {
+		cpu->op = NULL;
+		return true;
+	}
+	return x86_deliver_fault(cpu);
+}
+
+static enum vcpu_exit run_loop(struct x86_cpu *cpu, struct soft_cpu *sc, u64 end)
+{
+	struct vcpu *v = &cpu->v;
+
+	for (;;) {
+		struct block *b = sc->next;
+
+		cpu->op = NULL;
+		if (b) { /* RIP is implied; make it so if we have to stop here */
+			sc->next = NULL;
+			if (__builtin_expect(!atomic_load_explicit(&v->pending,
+								   memory_order_relaxed) &&
+						     v->icount < end,
+					     1)) {
+				run_block(cpu, sc, b);
+				continue;
+			}
+			cpu->st.rip = op_rip_cut(cpu, &b->ops[0]);
+		}
+		atomic_store_explicit(&sc->seen,
+				      atomic_load_explicit(&sc->soft->epoch, memory_order_relaxed),
+				      memory_order_release);
+		if (__builtin_expect(atomic_load_explicit(&v->pending, memory_order_relaxed), 0)) {
+			if (cpu->st.irq_shadow && cpu->st.activity == CPU_RUNNING) {
+				if (atomic_load(&v->pending) & (VCPU_STOP | VCPU_INIT | VCPU_SIPI))
+					return VCPU_EXIT_KICKED;
+				step(cpu, sc);
+				continue;
+			}
+			if (!events(cpu, sc))
+				return VCPU_EXIT_KICKED;
+		}
+		if (__builtin_expect(cpu->st.activity != CPU_RUNNING, 0))
+			return cpu->st.activity == CPU_SHUTDOWN ? VCPU_EXIT_SHUTDOWN
+								: VCPU_EXIT_HALTED;
+		if (v->icount >= end)
+			return VCPU_EXIT_KICKED;
+		if (__builtin_expect(cpu->careful, 0)) {
+			step(cpu, sc);
+			continue;
+		}
+		cpu->st.irq_shadow = cpu->st.shadow_is_movss = false;
+		run_block(cpu, sc, next_block(cpu, sc));
+	}
+}
+
+static enum vcpu_exit interp_run(struct vcpu *v, u64 budget)
+{
+	struct x86_cpu *cpu = x86_cpu(v);
+	struct soft_cpu *sc = soft_cpu(cpu);
+	enum vcpu_exit why;
+	volatile u64 end = budget ? v->icount + budget : ~0ull;
+	int how;
+
+	flags_put(cpu, cpu->st.rflags);
+	sc->next = NULL;
+	sc->link = NULL;
+	soft_enter(sc);
+	how = setjmp(cpu->on_fault);
+	if (how && !thrown(cpu, sc, how))
+		why = VCPU_EXIT_SHUTDOWN;
+	else
+		why = run_loop(cpu, sc, end);
+	cpu->op = NULL;
+	atomic_store(&sc->seen, 0);
+	soft_leave(sc);
+	cpu->st.rflags = x86_rflags(cpu);
+	return why;
+}
+
+static void interp_kick(struct vcpu *v)
+{
+	/* The loop polls v->pending at every block. */
+}
+
+static int interp_sync(struct vcpu *v, struct err *e)
+{
+	return 0; /* run() leaves the state complete */
+}
+
+static void interp_state_changed(struct vcpu *v)
+{
+	struct x86_cpu *cpu = x86_cpu(v);
+
+	x86_state_changed(cpu);
+	soft_flush_all(cpu, true);
+}
+
+static u64 interp_pc(const struct vcpu *v)
+{
+	const struct x86_cpu *cpu = (const struct x86_cpu *)v;
+
+	return cpu->op ? op_rip(cpu, cpu->op) : cpu->st.rip;
+}
+
+static void interp_access_begin(struct vcpu *v)
+{
+	soft_leave(soft_cpu(x86_cpu(v)));
+}
+
+static void interp_access_end(struct vcpu *v)
+{
+	soft_enter(soft_cpu(x86_cpu(v)));
+}
+
+static int interp_probe(struct err *e)
+{
+	return 0;
+}
+
+static void interp_limit_features(struct cpu_features *f)
+{
+	/* It runs all that the decoder knows; models offer no more. */
+}
+
+static int interp_init(struct machine *m, struct err *e)
+{
+	struct soft *s;
+	int r = soft_init(m, e);
+
+	if (r)
+		return r;
+	s = m->engine_priv;
+	s->dead_op = h_fall;
+	s->handler = choose;
+	s->finish = finish;
+	return 0;
+}
+
+const struct engine_ops interp_engine = {
+	.name = "interp",
+	.doc = "interpreter: runs everywhere, the reference for the other engines",
+	.probe = interp_probe,
+	.limit_features = interp_limit_features,
+	.init = interp_init,
+	.destroy = soft_destroy,
+	.vcpu_init = soft_cpu_init,
+	.vcpu_destroy = soft_cpu_destroy,
+	.run = interp_run,
+	.kick = interp_kick,
+	.sync = interp_sync,
+	.state_changed = interp_state_changed,
+	.access_begin = interp_access_begin,
+	.access_end = interp_access_end,
+	.pc = interp_pc,
+};

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * interp.h - the interpreter's files among themselves.
+ */
+#ifndef ENGINE_INTERP_H
+#define ENGINE_INTERP_H
+
+#include "engine/soft/soft.h"
+
+extern const struct engine_ops interp_engine;
+
+/* A handler made for this very form, or NULL: fast.c. */
+exec_fn *interp_fast(const struct op *op, block_key key);
+
+/* Does the block end in a direct branch whose handler uses the link slots? */
+bool interp_is_direct(const struct op *op, block_key key);
+
+/* RIP that op stands for, whether it is an instruction or a slot. */
+static inline u64 op_rip_cut(const struct x86_cpu *cpu, const struct op *op)
+{
+	return x86_cut_rip(cpu, cpu->st.gpr[GPR_PC] + op->off);
+}
+
+#endif

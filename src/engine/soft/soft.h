@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * soft.h - what the software engines share: TLB, block cache, code-page tracking, rendezvous.
+ *
+ * Problem.  Instructions are decoded once into blocks and run many times, on several vCPU
+ * threads, while guests (and their devices) write to memory that may hold code.  A store must
+ * cost a few host instructions, and yet no stale block may run.
+ *
+ * Invariants:
+ *  1. A page is in a write TLB only if it may be stored to silently: RAM, writable, dirty bit
+ *     set, and holding no code.  Where that is not so the slow path does the store.
+ *  2. Before the first block of a page is published, the page is marked (page->code) and then
+ *     taken out of every vCPU's write TLB; a fill sets its bit in page->writers before it
+ *     looks at page->code.  So either the fill sees the mark or the marker sees the writer.
+ *  3. A store to a marked page is done first, then kills the blocks that overlap it; a builder
+ *     claims the granules first, then reads the bytes (both with full barriers in between).
+ *  4. A dead block is never run again but may be running: all its ops are turned into one that
+ *     leaves the block with RIP right.  So whoever is in it, or chained to it, gets out at the
+ *     next instruction.
+ *  5. Block memory is reused only after every vCPU has passed the top of its run loop since
+ *     the block was unpublished (chunk->retired against cpu->seen).
+ *  6. An exclusive section runs while every other vCPU is outside guest code: between blocks,
+ *     out of run(), in a device access, or waiting itself.  Nobody enters one with
+ *     soft->lock held.
+ *
+ * Locks: soft->lock (blocks, page marks) is a leaf; soft->gate guards the rendezvous.
+ */
+#ifndef ENGINE_SOFT_H
+#define ENGINE_SOFT_H
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "isa/x86/cpu.h"
+#include "isa/x86/mem.h"
+#include "isa/x86/system.h"
+#include "sundog/machine.h"
+
+/* --- blocks (block.c) --------------------------------------------------------------------- */
+
+enum {
+	MAX_CPUS = 8, /* bits in page_info.writers */
+	BLOCK_MAX_OPS = 48,
+	BLOCK_HASH_BITS = 15,
+	CHUNK_SIZE = 4 << 20,
+	MAX_CHUNKS = 8, /* block memory before all of it is flushed */
+};
+
+/* What decoding depends on, beside the bytes. */
+typedef u8 block_key;
+
+/*
+ * Straight-line code within one page.  ops[nr_ops] is what follows the last instruction:
+ * a fall-through op, and for direct branches two link slots (taken, not taken).
+ */
+struct block {
+	const u8 *host;		    /* where its bytes are: the key, with .key; never changes */
+	struct block *_Atomic next; /* in the hash bucket */
+	struct block *page_next;    /* of the same page */
+	block_key key;
+	u8 nr_ops;
+	_Atomic bool dead;
+	u16 len;      /* bytes of code */
+	u16 page_off; /* offset in its page of the first byte */
+	struct op ops[];
+};
+
+enum { OPS_AFTER = 2 }; /* slots behind the last instruction; len 0: not to be poisoned */
+
+struct chunk {
+	u8 *mem;
+	size_t used;
+	u64 retired; /* soft->epoch at which it was given up; 0: in use */
+};
+
+/* One frame of guest RAM. */
+struct page_info {
+	_Atomic u64 granules; /* 64-byte pieces that blocks were made from */
+	struct block *blocks; /* soft->lock */
+	_Atomic u8 writers;   /* vCPUs that may hold it in a write TLB */
+	_Atomic bool code;
+};
+
+/* --- per vCPU ------------------------------------------------------------------------------ */
+
+enum { JC_BITS = 11, JC_ENTRIES = 1 << JC_BITS, EX_ENTRIES = 256, NR_CONTEXTS = 8 };
+
+struct jc_ent { /* jump cache: linear address to block, for one context */
+	u64 lin;
+	struct block *block;
+	block_key key;
+};
+
+struct ex_ent {	 /* instruction TLB */
+	u64 tag; /* page | user; all ones: invalid */
+	const u8 *host;
+	bool global;
+};
+
+/* The translations of one address space (PCID). */
+struct soft_ctx {
+	u16 pcid;
+	bool valid;
+	u64 used;     /* for the choice of a victim */
+	u64 executed; /* one bit per hash of a page number that is in jc */
+	struct tlb_view views[NR_VIEWS];
+	u64 global_rd[NR_VIEWS][TLB_ENTRIES / 64], global_wr[NR_VIEWS][TLB_ENTRIES / 64];
+	struct ex_ent ex[EX_ENTRIES];
+	struct jc_ent jc[JC_ENTRIES];
+};
+
+struct soft_stats {
+	u64 blocks, ops, tlb_fills, slow_loads, slow_stores, lookups, code_kills, exclusives,
+		flushes, one_shots, interrupts;
+};
+
+struct soft_cpu {
+	struct x86_cpu *cpu;
+	struct soft *soft;
+	struct block *next; /* a block may name its successor here: interp */
+	struct op *link;    /* the slot through which a block was left: to be linked */
+	block_key key;	    /* of the code that runs now */
+	struct block *running;
+	struct soft_ctx *ctx;
+	struct soft_ctx *ctxs[NR_CONTEXTS];
+	u64 clock;	  /* for soft_ctx.used */
+	_Atomic u64 seen; /* soft->epoch at the top of the run loop; 0: not in run() */
+	_Atomic bool in_guest;
+	bool alone;		 /* inside its own exclusive section */
+	_Atomic bool flush_due;	 /* the memory map changed: empty the TLB at the next poll */
+	struct tlb_view no_view; /* always misses: alignment checks, data breakpoints */
+	bool slow_access;	 /* no_view is in force */
+	struct block *shot;	 /* room for one instruction that must not be cached */
+	struct soft_stats stats;
+};
+
+/* Per machine. */
+struct soft {
+	struct machine *machine;
+	pthread_mutex_t lock;
+	struct block *_Atomic hash[1 << BLOCK_HASH_BITS];
+	struct chunk chunks[2 * MAX_CHUNKS];
+	unsigned nr_chunks; /* in use or retired */
+	int chunk;	    /* filled now; -1: none */
+	unsigned live_chunks;
+	_Atomic u64 epoch;
+	struct page_info *pages; /* by offset in m->ram */
+	u64 nr_pages;
+	struct as_listener listener;
+	exec_fn *dead_op; /* the engine's: leave the block with RIP right */
+	exec_fn *(*handler)(const struct op *op,
+			    block_key key);		 /* the engine's choice for a decoded op */
+	void (*finish)(struct soft *s, struct block *b); /* fills ops[nr_ops...] */
+
+	pthread_mutex_t gate;
+	pthread_cond_t idle, open;
+	_Atomic bool exclusive;
+	unsigned nr_cpus;
+	struct soft_cpu *cpus[MAX_CPUS];
+};
+
+/* --- set-up -------------------------------------------------------------------------------- */
+
+int soft_init(struct machine *m, struct err *e);
+void soft_destroy(struct machine *m);
+int soft_cpu_init(struct vcpu *v, struct err *e);
+void soft_cpu_destroy(struct vcpu *v);
+
+static inline struct soft_cpu *soft_cpu(const struct x86_cpu *cpu)
+{
+	return cpu->soft;
+}
+
+/* --- blocks -------------------------------------------------------------------------------- */
+
+/*
+ * KEY_LIMITED: the code segment ends before 4 GiB, so every way into a block is checked
+ * against its limit: no links, no jump cache.
+ */
+enum { KEY_CODE_SIZE = 3, KEY_USER = 1 << 2, KEY_LIMITED = 1 << 3 };
+
+static inline block_key soft_key(const struct x86_cpu *cpu)
+{
+	return soft_cpu(cpu)->key;
+}
+
+static inline unsigned jc_index(u64 lin)
+{
+	return (unsigned)(lin ^ lin >> JC_BITS) & (JC_ENTRIES - 1);
+}
+
+/*
+ * The block at st.rip, built if need be; may raise.  A block that must run alone and is not
+ * cached (it crosses a page, or lies in a device) comes back too: it is cpu's own.
+ */
+struct block *soft_find_block(struct x86_cpu *cpu);
+
+/* One instruction at st.rip, decoded afresh, in a block of its own. */
+struct block *soft_one_shot(struct x86_cpu *cpu);
+
+/* Memory at host RAM address p was written: kill what was made from it. */
+void soft_code_written(struct soft *s, const void *p, u64 len);
+
+/* --- rendezvous ---------------------------------------------------------------------------- */
+
+void soft_enter(struct soft_cpu *sc);
+void soft_leave(struct soft_cpu *sc);
+void soft_exclusive_begin(struct soft_cpu *sc);
+void soft_exclusive_end(struct soft_cpu *sc);
+
+/* Take a frame out of the write TLBs of all vCPUs in the mask (they are stopped, or it is us). */
+void soft_tlb_protect(struct soft *s, const u8 *host_page, u8 cpus);
+
+/* The host page and rights for an instruction fetch at lin; NULL: a device.  May raise. */
+const u8 *soft_fetch_page(struct x86_cpu *cpu, u64 lin, gpa_t *gpa);
+
+/* After any change of CPL, AC, CR0, CR4: which view is current. */
+static inline bool is_user(const struct x86_cpu *cpu)
+{
+	return cpu->cpl == 3;
+}
+
+static inline struct page_info *soft_page(struct soft *s, const void *host)
+{
+	u64 off = (u64)((const u8 *)host - (const u8 *)s->machine->ram);
+
+	return off < s->machine->ram_size ? &s->pages[off >> PAGE_BITS] : NULL;
+}
+
+#endif

@@ -1,0 +1,604 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tlb.c - the software TLB: fills, flushes, address-space contexts, and the slow half of
+ * every memory access.
+ *
+ * Each PCID has a context holding three views (user, kernel, kernel with AC), so a change of
+ * address space is a change of pointer.  What a view may hold is decided at fill time.
+ */
+#include <stdlib.h>
+
+#include "engine/soft/soft.h"
+#include "isa/x86/flags.h"
+#include "sundog/err.h"
+
+/* A tag that no address which indexes entry i can match. */
+static u64 invalid_tag(unsigned i)
+{
+	return (u64)((i ^ 1) & (TLB_ENTRIES - 1)) << PAGE_BITS;
+}
+
+static void view_clear(struct tlb_view *v)
+{
+	for (unsigned i = 0; i < TLB_ENTRIES; i++)
+		v->rd[i].tag = v->wr[i].tag = invalid_tag(i);
+}
+
+static void jc_clear(struct soft_ctx *c)
+{
+	if (!c->executed)
+		return;
+	for (unsigned i = 0; i < JC_ENTRIES; i++)
+		c->jc[i].block = NULL;
+	c->executed = 0;
+}
+
+static void ctx_clear(struct soft_ctx *c)
+{
+	for (unsigned i = 0; i < NR_VIEWS; i++)
+		view_clear(&c->views[i]);
+	for (unsigned i = 0; i < EX_ENTRIES; i++)
+		c->ex[i].tag = ~0ull;
+	memset(c->global_rd, 0, sizeof(c->global_rd));
+	memset(c->global_wr, 0, sizeof(c->global_wr));
+	jc_clear(c);
+}
+
+/* All but global translations. */
+static void ctx_clear_local(struct soft_ctx *c)
+{
+	for (unsigned k = 0; k < NR_VIEWS; k++) {
+		struct tlb_view *v = &c->views[k];
+
+		for (unsigned i = 0; i < TLB_ENTRIES; i++) {
+			if (!(c->global_rd[k][i / 64] >> (i % 64) & 1))
+				v->rd[i].tag = invalid_tag(i);
+			if (!(c->global_wr[k][i / 64] >> (i % 64) & 1))
+				v->wr[i].tag = invalid_tag(i);
+		}
+	}
+	for (unsigned i = 0; i < EX_ENTRIES; i++)
+		if (!c->ex[i].global)
+			c->ex[i].tag = ~0ull;
+	jc_clear(c);
+}
+
+static void ctx_clear_page(struct soft_ctx *c, u64 page)
+{
+	unsigned i = page >> PAGE_BITS & (TLB_ENTRIES - 1);
+	unsigned x = page >> PAGE_BITS & (EX_ENTRIES - 1);
+
+	for (unsigned k = 0; k < NR_VIEWS; k++) {
+		if (c->views[k].rd[i].tag == page)
+			c->views[k].rd[i].tag = invalid_tag(i);
+		if (c->views[k].wr[i].tag == page)
+			c->views[k].wr[i].tag = invalid_tag(i);
+	}
+	if ((c->ex[x].tag & ~1ull) == page)
+		c->ex[x].tag = ~0ull;
+	if (c->executed >> (page >> PAGE_BITS & 63) & 1)
+		jc_clear(c);
+}
+
+static struct soft_ctx *ctx_find(struct soft_cpu *sc, u16 pcid)
+{
+	for (unsigned i = 0; i < NR_CONTEXTS; i++)
+		if (sc->ctxs[i] && sc->ctxs[i]->valid && sc->ctxs[i]->pcid == pcid)
+			return sc->ctxs[i];
+	return NULL;
+}
+
+/* The context for pcid: the one it has, a new one, or the least recently used one emptied. */
+static struct soft_ctx *ctx_get(struct soft_cpu *sc, u16 pcid)
+{
+	struct soft_ctx *c = ctx_find(sc, pcid);
+	unsigned victim = 0;
+
+	if (!c) {
+		for (unsigned i = 0; i < NR_CONTEXTS; i++) {
+			if (!sc->ctxs[i] || !sc->ctxs[i]->valid) {
+				victim = i;
+				break;
+			}
+			if (sc->ctxs[i]->used < sc->ctxs[victim]->used)
+				victim = i;
+		}
+		c = sc->ctxs[victim];
+		if (!c)
+			c = sc->ctxs[victim] = calloc(1, sizeof(*c));
+		if (!c) /* out of memory: the first context always exists */
+			c = sc->ctxs[0];
+		c->executed = ~0ull;
+		ctx_clear(c);
+		c->pcid = pcid;
+		c->valid = true;
+	}
+	c->used = ++sc->clock;
+	return c;
+}
+
+static enum tlb_view_kind view_kind(const struct x86_cpu *cpu)
+{
+	if (is_user(cpu))
+		return VIEW_USER;
+	return cpu->st.cr4 & CR4_SMAP && !(cpu->st.rflags & FL_AC) ? VIEW_KERNEL : VIEW_KERNEL_AC;
+}
+
+static bool aligned_only(const struct x86_cpu *cpu)
+{
+	return is_user(cpu) && cpu->st.cr0 & CR0_AM && cpu->st.rflags & FL_AC;
+}
+
+static bool watches_data(const struct x86_cpu *cpu)
+{
+	for (unsigned i = 0; i < 4; i++)
+		if (cpu->st.dr7 >> (2 * i) & 3 && cpu->st.dr7 >> (16 + 4 * i) & 1)
+			return true;
+	return cpu->debug_watch;
+}
+
+void soft_view_changed(struct x86_cpu *cpu)
+{
+	struct soft_cpu *sc = soft_cpu(cpu);
+
+	if (!sc)
+		return;
+	sc->slow_access = aligned_only(cpu) || watches_data(cpu);
+	sc->key = (block_key)(cpu->code_size | (is_user(cpu) ? KEY_USER : 0) |
+			      (!cpu->code64 && cpu->st.seg[SEG_CS].limit != ~0u ? KEY_LIMITED : 0));
+	cpu->view = sc->slow_access ? &sc->no_view : &sc->ctx->views[view_kind(cpu)];
+}
+
+static u16 current_pcid(const struct x86_cpu *cpu)
+{
+	return cpu->st.cr4 & CR4_PCIDE ? cpu->st.cr3 & 0xfff : 0;
+}
+
+void soft_cr3_written(struct x86_cpu *cpu, bool keep_pcid)
+{
+	struct soft_cpu *sc = soft_cpu(cpu);
+
+	if (!sc)
+		return;
+	sc->ctx = ctx_get(sc, current_pcid(cpu));
+	if (!keep_pcid)
+		ctx_clear_local(sc->ctx);
+	soft_view_changed(cpu);
+}
+
+void soft_flush_page(struct x86_cpu *cpu, u64 lin)
+{
+	struct soft_cpu *sc = soft_cpu(cpu);
+
+	for (unsigned i = 0; sc && i < NR_CONTEXTS; i++)
+		if (sc->ctxs[i] && sc->ctxs[i]->valid)
+			ctx_clear_page(sc->ctxs[i], lin & ~0xfffull);
+}
+
+void soft_flush_page_pcid(struct x86_cpu *cpu, u16 pcid, u64 lin)
+{
+	struct soft_cpu *sc = soft_cpu(cpu);
+	struct soft_ctx *c = sc ? ctx_find(sc, pcid) : NULL;
+
+	if (c)
+		ctx_clear_page(c, lin & ~0xfffull);
+}
+
+void soft_flush_pcid(struct x86_cpu *cpu, u16 pcid, bool globals)
+{
+	struct soft_cpu *sc = soft_cpu(cpu);
+	struct soft_ctx *c = sc ? ctx_find(sc, pcid) : NULL;
+
+	if (c && globals)
+		ctx_clear(c);
+	else if (c)
+		ctx_clear_local(c);
+}
+
+void soft_flush_all(struct x86_cpu *cpu, bool globals)
+{
+	struct soft_cpu *sc = soft_cpu(cpu);
+
+	if (!sc)
+		return;
+	for (unsigned i = 0; i < NR_CONTEXTS; i++) {
+		struct soft_ctx *c = sc->ctxs[i];
+
+		if (!c || !c->valid)
+			continue;
+		if (c != sc->ctx && globals) {
+			jc_clear(c);
+			c->valid = false; /* emptied when it is taken again */
+		} else if (globals) {
+			ctx_clear(c);
+		} else {
+			ctx_clear_local(c);
+		}
+	}
+	sc->ctx = ctx_get(sc, current_pcid(cpu));
+	soft_view_changed(cpu);
+}
+
+static void view_protect(struct tlb_view *v, u64 host_page)
+{
+	for (unsigned i = 0; i < TLB_ENTRIES; i++)
+		if (v->wr[i].tag != invalid_tag(i) && v->wr[i].host + v->wr[i].tag == host_page)
+			v->wr[i].tag = invalid_tag(i);
+}
+
+void soft_tlb_protect(struct soft *s, const u8 *host_page, u8 cpus)
+{
+	for (unsigned i = 0; i < s->nr_cpus; i++) {
+		if (!(cpus >> i & 1))
+			continue;
+		for (unsigned k = 0; k < NR_CONTEXTS; k++) {
+			struct soft_ctx *c = s->cpus[i]->ctxs[k];
+
+			for (unsigned n = 0; c && c->valid && n < NR_VIEWS; n++)
+				view_protect(&c->views[n], (u64)(uintptr_t)host_page);
+		}
+	}
+}
+
+/* --- fills ------------------------------------------------------------------------------- */
+
+static bool canonical(u64 lin)
+{
+	return (u64)((i64)(lin << 16) >> 16) == lin;
+}
+
+/* Where an access ends up: host RAM, or a device at gpa. */
+struct target {
+	u8 *host;
+	gpa_t gpa;
+	struct page_info *page; /* of guest RAM, else NULL */
+	bool rom;
+	bool global;
+};
+
+static void raise_page_fault(struct x86_cpu *cpu, u64 lin, u32 error)
+{
+	x86_raise(cpu, &(struct x86_fault){
+			       .vector = X86_PF, .has_error = true, .error = error, .cr2 = lin});
+}
+
+/* Walk the page tables for lin; raises #PF, or #GP/#SS where lin is not canonical. */
+static void translate(struct x86_cpu *cpu, unsigned seg, u64 lin, enum mem_access acc,
+		      struct target *t)
+{
+	struct machine *m = cpu->v.machine;
+	bool system = seg == SEG_SYSTEM;
+	struct page_walk w;
+
+	if (cpu->long_mode && !canonical(lin))
+		x86_raise_err(cpu, seg == SEG_SS ? X86_SS : X86_GP, 0);
+	if (!cpu->long_mode)
+		lin = (u32)lin;
+	if (x86_walk(cpu, lin, acc, !system && is_user(cpu), !system && cpu->st.rflags & FL_AC,
+		     WALK_COMMIT, &w))
+		raise_page_fault(cpu, lin, w.error);
+
+	const struct region *r = as_find(m->mem, w.gpa);
+
+	*t = (struct target){.gpa = w.gpa, .global = w.global};
+	if (!r || r->kind == REGION_IO ||
+	    (w.gpa & ~0xfffull) == atomic_load_explicit(&cpu->v.lapic_page, memory_order_relaxed))
+		return;
+	t->host = (u8 *)r->host + (w.gpa - r->base);
+	t->rom = r->kind == REGION_ROM;
+	t->page = soft_page(soft_cpu(cpu)->soft, t->host);
+	/* A page that a region does not fill to its end goes byte by byte through the bus. */
+	if ((w.gpa & ~0xfffull) < r->base ||
+	    !range_fits((w.gpa & ~0xfffull) - r->base, 4096, r->size))
+		t->host = NULL;
+}
+
+static void set_bit(u64 *bits, unsigned i, bool on)
+{
+	bits[i / 64] = (bits[i / 64] & ~(1ull << i % 64)) | (u64)on << i % 64;
+}
+
+/*
+ * May page be stored to without our seeing it?  Leaves our mark as a writer (invariant 2),
+ * and takes it back if not: it was not there before, so we hold no entry.
+ */
+static bool claim_writer(struct soft_cpu *sc, struct page_info *page)
+{
+	u8 bit = (u8)(1u << sc->cpu->v.index);
+	bool had = atomic_load_explicit(&page->writers, memory_order_relaxed) & bit;
+
+	if (!had)
+		atomic_fetch_or(&page->writers, bit);
+	if (!atomic_load(&page->code))
+		return true;
+	if (!had)
+		atomic_fetch_and(&page->writers, (u8)~bit);
+	return false;
+}
+
+static void install(struct x86_cpu *cpu, u64 lin, enum mem_access acc, const struct target *t,
+		    enum tlb_view_kind kind)
+{
+	struct soft_cpu *sc = soft_cpu(cpu);
+	struct tlb_view *v = &sc->ctx->views[kind];
+	unsigned i = lin >> PAGE_BITS & (TLB_ENTRIES - 1);
+	u64 page = lin & ~0xfffull;
+	struct tlb_ent ent = {page, (u64)(uintptr_t)(t->host - (lin & 0xfff)) - page};
+
+	v->rd[i] = ent;
+	set_bit(sc->ctx->global_rd[kind], i, t->global);
+	if (acc == MEM_WRITE && t->page && claim_writer(sc, t->page)) {
+		v->wr[i] = ent;
+		set_bit(sc->ctx->global_wr[kind], i, t->global);
+	}
+	sc->stats.tlb_fills++;
+}
+
+static const struct tlb_ent *lookup(struct x86_cpu *cpu, u64 lin, enum mem_access acc,
+				    enum tlb_view_kind kind)
+{
+	struct tlb_view *v = &soft_cpu(cpu)->ctx->views[kind];
+	unsigned i = lin >> PAGE_BITS & (TLB_ENTRIES - 1);
+	struct tlb_ent *t = acc == MEM_WRITE ? &v->wr[i] : &v->rd[i];
+
+	return (lin ^ t->tag) < PAGE_SIZE_4K ? t : NULL;
+}
+
+/* lin within one page: host RAM or a device, with rights checked and the TLB filled. */
+static void resolve(struct x86_cpu *cpu, unsigned seg, u64 lin, enum mem_access acc,
+		    struct target *t)
+{
+	enum tlb_view_kind kind = seg != SEG_SYSTEM	   ? view_kind(cpu)
+				  : cpu->st.cr4 & CR4_SMAP ? VIEW_KERNEL
+							   : VIEW_KERNEL_AC;
+	const struct tlb_ent *ent = lookup(cpu, lin, acc, kind);
+
+	if (ent) {
+		u8 *host = (u8 *)(uintptr_t)(ent->host + lin);
+
+		*t = (struct target){.host = host};
+		return;
+	}
+	translate(cpu, seg, lin, acc, t);
+	if (t->host)
+		install(cpu, lin, acc, t, kind);
+}
+
+const u8 *soft_fetch_page(struct x86_cpu *cpu, u64 lin, gpa_t *gpa)
+{
+	struct soft_ctx *c = soft_cpu(cpu)->ctx;
+	u64 page = lin & ~0xfffull;
+	struct ex_ent *x = &c->ex[page >> PAGE_BITS & (EX_ENTRIES - 1)];
+	struct target t;
+
+	if (x->tag == (page | is_user(cpu)))
+		return x->host;
+	translate(cpu, SEG_CS, lin, MEM_EXEC, &t);
+	*gpa = t.gpa & ~0xfffull;
+	if (!t.host)
+		return NULL;
+	*x = (struct ex_ent){page | is_user(cpu), t.host - (lin & 0xfff), t.global};
+	return x->host;
+}
+
+/* --- slow accesses -------------------------------------------------------------------------- */
+
+static void check_access(struct x86_cpu *cpu, unsigned seg, u64 lin, unsigned size,
+			 enum mem_access acc)
+{
+	if (seg == SEG_SYSTEM)
+		return;
+	if (aligned_only(cpu) && lin & (size - 1))
+		x86_raise_err(cpu, X86_AC, 0);
+	if (soft_cpu(cpu)->slow_access)
+		x86_note_data_access(cpu, lin, size, acc);
+}
+
+static bool crosses(u64 lin, unsigned size)
+{
+	return (lin & 0xfff) + size > PAGE_SIZE_4K;
+}
+
+static u64 load_in_page(struct x86_cpu *cpu, unsigned seg, u64 lin, unsigned size)
+{
+	struct target t;
+
+	resolve(cpu, seg, lin, MEM_READ, &t);
+	if (t.host)
+		return ram_load(t.host, size);
+	return vcpu_load(&cpu->v, cpu->v.machine->mem, t.gpa, size);
+}
+
+/* Bytes one by one: pages are resolved again for each, so nothing goes stale in between. */
+static u64 load_bytes(struct x86_cpu *cpu, unsigned seg, u64 lin, unsigned size)
+{
+	u64 v = 0;
+
+	for (unsigned i = 0; i < size; i++)
+		v |= load_in_page(cpu, seg, lin + i, 1) << (8 * i);
+	return v;
+}
+
+static u64 cut_lin(const struct x86_cpu *cpu, u64 lin)
+{
+	return cpu->long_mode ? lin : (u32)lin;
+}
+
+u64 soft_load(struct x86_cpu *cpu, unsigned seg, u64 lin, unsigned size)
+{
+	struct target t;
+
+	lin = cut_lin(cpu, lin);
+	soft_cpu(cpu)->stats.slow_loads++;
+	check_access(cpu, seg, lin, size, MEM_READ);
+	if (!crosses(lin, size))
+		return load_in_page(cpu, seg, lin, size);
+	resolve(cpu, seg, lin, MEM_READ, &t);
+	resolve(cpu, seg, cut_lin(cpu, (lin | 0xfff) + 1), MEM_READ, &t);
+	return load_bytes(cpu, seg, lin, size);
+}
+
+/* A store to RAM that the write TLB may not hold, or may. */
+static void store_host(struct x86_cpu *cpu, const struct target *t, u64 val, unsigned size)
+{
+	struct soft *s = soft_cpu(cpu)->soft;
+
+	if (t->rom)
+		return;
+	ram_store(t->host, val, size);
+	if (soft_page(s, t->host))
+		soft_code_written(s, t->host, size);
+}
+
+static void store_in_page(struct x86_cpu *cpu, unsigned seg, u64 lin, u64 val, unsigned size)
+{
+	struct target t;
+
+	resolve(cpu, seg, lin, MEM_WRITE, &t);
+	if (t.host)
+		store_host(cpu, &t, val, size);
+	else
+		vcpu_store(&cpu->v, cpu->v.machine->mem, t.gpa, val, size);
+}
+
+void soft_store(struct x86_cpu *cpu, unsigned seg, u64 lin, u64 val, unsigned size)
+{
+	struct target t;
+
+	lin = cut_lin(cpu, lin);
+	soft_cpu(cpu)->stats.slow_stores++;
+	check_access(cpu, seg, lin, size, MEM_WRITE);
+	if (!crosses(lin, size)) {
+		store_in_page(cpu, seg, lin, val, size);
+		return;
+	}
+	resolve(cpu, seg, lin, MEM_WRITE, &t);
+	resolve(cpu, seg, cut_lin(cpu, (lin | 0xfff) + 1), MEM_WRITE, &t);
+	for (unsigned i = 0; i < size; i++)
+		store_in_page(cpu, seg, cut_lin(cpu, lin + i), val >> (8 * i), 1);
+}
+
+void *soft_host(struct x86_cpu *cpu, unsigned seg, u64 lin, unsigned size, enum mem_access acc)
+{
+	struct target t;
+	struct page_info *page;
+
+	lin = cut_lin(cpu, lin);
+	check_access(cpu, seg, lin, 1, acc);
+	resolve(cpu, seg, lin, acc, &t);
+	if (!t.host || crosses(lin, size))
+		return NULL;
+	if (acc != MEM_WRITE)
+		return t.host;
+	page = soft_page(soft_cpu(cpu)->soft, t.host);
+	return page && claim_writer(soft_cpu(cpu), page) ? t.host : NULL;
+}
+
+u64 soft_rmw_slow(struct x86_cpu *cpu, unsigned seg, u64 lin, unsigned size, struct mem_rmw *r)
+{
+	struct target t, t2;
+
+	lin = cut_lin(cpu, lin);
+	check_access(cpu, seg, lin, size, MEM_WRITE);
+	resolve(cpu, seg, lin, MEM_WRITE, &t);
+	r->lin = lin;
+	r->host = NULL;
+	if (crosses(lin, size)) {
+		resolve(cpu, seg, cut_lin(cpu, (lin | 0xfff) + 1), MEM_WRITE, &t2);
+		return load_bytes(cpu, seg, lin, size);
+	}
+	if (!t.host)
+		return vcpu_load(&cpu->v, cpu->v.machine->mem, t.gpa, size);
+	if (!t.rom) {
+		struct page_info *page = soft_page(soft_cpu(cpu)->soft, t.host);
+
+		if (page && claim_writer(soft_cpu(cpu), page))
+			r->host = t.host;
+	}
+	return ram_load(t.host, size);
+}
+
+static bool cmpxchg_alone(struct x86_cpu *cpu, struct mem_rmw *r, u64 *old, u64 val)
+{
+	u64 found = soft_load(cpu, r->seg, r->lin, r->size);
+	bool same = found == *old;
+
+	if (same)
+		soft_store(cpu, r->seg, r->lin, val, r->size);
+	*old = found;
+	return same;
+}
+
+bool soft_cmpxchg_slow(struct x86_cpu *cpu, struct mem_rmw *r, u64 *old, u64 val)
+{
+	struct soft_cpu *sc = soft_cpu(cpu);
+	struct target t;
+	bool same;
+
+	resolve(cpu, r->seg, r->lin, MEM_WRITE, &t);
+	if (t.host && !t.rom && !crosses(r->lin, r->size)) {
+		same = ram_cmpxchg(t.host, old, val, r->size);
+		if (same && soft_page(sc->soft, t.host))
+			soft_code_written(sc->soft, t.host, r->size);
+		return same;
+	}
+	if (!t.host) /* a device: the bus has no locked cycle for it */
+		return cmpxchg_alone(cpu, r, old, val);
+
+	/* Both pages were resolved for writing, so nothing can raise in here. */
+	soft_exclusive_begin(sc);
+	same = cmpxchg_alone(cpu, r, old, val);
+	soft_exclusive_end(sc);
+	return same;
+}
+
+_Noreturn void x86_restart(struct x86_cpu *cpu)
+{
+	longjmp(cpu->on_fault, X86_JMP_RESTART);
+}
+
+/* --- set-up ----------------------------------------------------------------------------------- */
+
+int soft_cpu_init(struct vcpu *v, struct err *e)
+{
+	struct x86_cpu *cpu = x86_cpu(v);
+	struct soft *s = v->machine->engine_priv;
+	struct soft_cpu *sc = calloc(1, sizeof(*sc));
+	struct soft_ctx *c = calloc(1, sizeof(*c));
+	struct block *shot = calloc(1, sizeof(*shot) + (1 + OPS_AFTER) * sizeof(struct op));
+
+	if (!sc || !c || !shot || v->index >= ARRAY_SIZE(s->cpus)) {
+		free(sc);
+		free(c);
+		free(shot);
+		return err_set(e, -ENOMEM, "not enough memory for a vCPU's translation tables");
+	}
+	sc->cpu = cpu;
+	sc->soft = s;
+	sc->shot = shot;
+	sc->ctxs[0] = sc->ctx = c;
+	c->valid = true;
+	c->executed = ~0ull;
+	ctx_clear(c);
+	view_clear(&sc->no_view);
+	cpu->soft = sc;
+	s->cpus[v->index] = sc;
+	if (s->nr_cpus <= v->index)
+		s->nr_cpus = v->index + 1;
+	x86_state_changed(cpu);
+	return 0;
+}
+
+void soft_cpu_destroy(struct vcpu *v)
+{
+	struct soft_cpu *sc = x86_cpu(v)->soft;
+
+	if (!sc)
+		return;
+	sc->soft->cpus[v->index] = NULL;
+	for (unsigned i = 0; i < NR_CONTEXTS; i++)
+		free(sc->ctxs[i]);
+	free(sc->shot);
+	free(sc);
+	x86_cpu(v)->soft = NULL;
+}
