@@ -82,4 +82,10 @@ _Static_assert(sizeof(struct op) == 48 || sizeof(struct op) == 40, "ops stay sma
 int x86_decode(const u8 *bytes, unsigned avail, enum code_size cs, unsigned page_off,
 	       struct op *op);
 
+/*
+ * Make of op what it is on a CPU without insns[op->row].feature: #UD, or the instruction that
+ * the opcode was before (TZCNT is BSF, LZCNT is BSR).
+ */
+void x86_op_without_feature(struct op *op);
+
 #endif

@@ -47,6 +47,10 @@ enum {
 	NOREXB = A_NOREXB,
 	PLAIN = A_PLAIN,
 	MODX = A_MODX,
+	NOREXW = A_NOREXW,
+	REXW = A_REXW,
+	SRCSIZE = A_SRCSIZE,
+	SYNC = A_SYNC,
 };
 
 const struct operand_desc operands[NR_OPERANDS] = {

@@ -69,6 +69,7 @@ enum operand_kind {
 	OK_MMX_RM_REG, /* MMX by ModRM.rm */
 	OK_ST0,	       /* ST(0), implicit */
 	OK_STI,	       /* ST(i) by ModRM.rm (op->rm) */
+	OK_SEG_NR,     /* LES and so on: op->imm is the enum seg_reg, which is the token's size */
 };
 
 /* Operand sizes that depend on prefixes and mode; smaller values are bytes. */
@@ -96,7 +97,7 @@ extern const struct operand_desc operands[NR_OPERANDS];
 enum insn_attr {
 	A_LOCK = 1 << 0,	/* may take a LOCK prefix (with a memory destination) */
 	A_CPL0 = 1 << 1,	/* #GP(0) unless CPL is 0 */
-	A_ENDS = 1 << 2,	/* ends a block: writes RIP, or changes what decoding depends on */
+	A_ENDS = 1 << 2,	/* transfers control: writes RIP, always; ends a block */
 	A_NO64 = 1 << 3,	/* #UD in 64-bit code */
 	A_ONLY64 = 1 << 4,	/* #UD elsewhere */
 	A_DEF64 = 1 << 5,	/* operand size defaults to 64 in 64-bit code (push, near branch) */
@@ -111,8 +112,13 @@ enum insn_attr {
 	A_WO = 1 << 14,		/* destination is written without being read */
 	A_SCALAR = 1 << 15,	/* MXCSR exceptions possible */
 	A_NOREXB = 1 << 16,	/* another instruction if REX.B is set: NOP and XCHG R8 */
-	A_PLAIN = 1 << 17, /* lacking the feature, the mandatory prefix is ignored: TZCNT, LZCNT */
-	A_MODX = 1 << 18,  /* ModRM.mod is ignored, taken as 3: MOV CR, DR */
+	A_PLAIN = 1 << 17,  /* lacking the feature, the mandatory prefix is ignored: TZCNT, LZCNT */
+	A_MODX = 1 << 18,   /* ModRM.mod is ignored, taken as 3: MOV CR, DR */
+	A_NOREXW = 1 << 19, /* another instruction if REX.W is set: CMPXCHG8B */
+	A_REXW = 1 << 20,   /* another instruction unless REX.W is set: CMPXCHG16B */
+	A_SRCSIZE = 1 << 21, /* op->size is the source's: CRC32 */
+	A_SYNC = 1 << 22,    /* ends a block but leaves RIP to the engine: modes, TLB, interrupts
+				changed */
 };
 
 /* CPUID gating. */
