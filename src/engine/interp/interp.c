@@ -90,6 +90,8 @@ static void finish(struct soft *s, struct block *b)
 	unsigned next = last->off + last->len;
 
 	slot(&last[1], next);
+	if (insns[last->row].attr & A_SYNC && last[1].fn == h_link)
+		last[1].fn = h_fall; /* what follows is to be looked up anew each time */
 	last[2] = (struct op){0};
 	if (interp_is_direct(last, b->key))
 		slot(&last[2], next + (i64)last->imm);

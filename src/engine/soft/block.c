@@ -261,11 +261,11 @@ static void claim_granules_locked(struct page_info *page, unsigned off, unsigned
 	atomic_thread_fence(memory_order_seq_cst); /* then the bytes are read (invariant 3) */
 }
 
-/* #UD where the row's CPUID feature is not shown to the guest. */
+/* Where the row's CPUID feature is not shown to the guest: #UD, or what the bytes were before. */
 static void gate(struct x86_cpu *cpu, struct op *op)
 {
 	if (!x86_has(cpu, insns[op->row].feature))
-		op->row = ROW_BAD;
+		x86_op_without_feature(op);
 }
 
 /*
@@ -290,7 +290,7 @@ static unsigned decode_ops(struct x86_cpu *cpu, const u8 *page, unsigned off, st
 		gate(cpu, op);
 		off += op->len;
 		n++;
-		if (len < 0 || insns[op->row].attr & A_ENDS)
+		if (len < 0 || insns[op->row].attr & (A_ENDS | A_SYNC))
 			break;
 	}
 	return n;
