@@ -192,6 +192,10 @@ static inline bool mem_rmw_cmpxchg(struct x86_cpu *cpu, struct mem_rmw *r, u64 *
  */
 bool mem_cmpxchg16b(struct x86_cpu *cpu, unsigned seg, u64 off, u64 old[2], const u64 val[2]);
 
+/* Guest RAM in bulk, under any race the guest makes: n elements of size bytes.  mem.c */
+void ram_move(void *dst, const void *src, u64 len);
+void ram_fill(void *dst, u64 val, u64 n, unsigned size);
+
 /*
  * For string instructions: a host pointer to [off, off + *len) where *len comes in as the
  * bytes wanted and goes out as those in this page; NULL if the slow way must be taken

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mem.c - guest memory accesses that are not one small number, and slow effective addresses.
+ */
+#include "isa/x86/mem.h"
+#include "isa/x86/operand.h"
+
+u64 op_ea_slow(const struct x86_cpu *cpu, const struct op *op)
+{
+	u64 ea = cpu->st.gpr[op->base] + (cpu->st.gpr[op->index] << op->scale) + (u64)(i64)op->disp;
+
+	if (op->base == GPR_PC)
+		ea += op->off + op->len;
+	else if (op->base == GPR_ZERO && op->index == GPR_ZERO && op->modrm == 0)
+		ea = op->imm; /* moffs */
+	return op->asize == 8 ? ea : zero_extend(ea, op->asize);
+}
+
+/* What is left of [lin, lin + len) in the page of lin. */
+static unsigned in_page(u64 lin, u64 len)
+{
+	u64 left = PAGE_SIZE_4K - (lin & (PAGE_SIZE_4K - 1));
+
+	return (unsigned)(len < left ? len : left);
+}
+
+/* Linear addresses have 32 bits outside 64-bit code. */
+static u64 lin_add(const struct x86_cpu *cpu, unsigned seg, u64 lin, unsigned n)
+{
+	return cpu->code64 || seg == SEG_SYSTEM ? lin + n : (u32)(lin + n);
+}
+
+/* The largest access that fits n bytes. */
+static unsigned piece(unsigned n)
+{
+	return n >= 8 ? 8 : n >= 4 ? 4 : n >= 2 ? 2 : 1;
+}
+
+static void probe_lin(struct x86_cpu *cpu, unsigned seg, u64 lin, unsigned len, enum mem_access acc)
+{
+	while (len) {
+		unsigned n = in_page(lin, len);
+
+		soft_host(cpu, seg, lin, n, acc);
+		lin = lin_add(cpu, seg, lin, n);
+		len -= n;
+	}
+}
+
+void mem_probe(struct x86_cpu *cpu, unsigned seg, u64 off, unsigned len, enum mem_access acc)
+{
+	probe_lin(cpu, seg, mem_linear(cpu, seg, off, len, acc), len, acc);
+}
+
+static void read_in_page(struct x86_cpu *cpu, unsigned seg, u64 lin, u8 *buf, unsigned len)
+{
+	const void *host = soft_host(cpu, seg, lin, len, MEM_READ);
+	u64 val;
+
+	if (host) {
+		memcpy(buf, host, len);
+		return;
+	}
+	while (len) {
+		unsigned n = piece(len);
+
+		val = soft_load(cpu, seg, lin, n);
+		memcpy(buf, &val, n);
+		lin += n;
+		buf += n;
+		len -= n;
+	}
+}
+
+void mem_read_buf(struct x86_cpu *cpu, unsigned seg, u64 off, void *buf, unsigned len)
+{
+	u64 lin = mem_linear(cpu, seg, off, len, MEM_READ);
+	u8 *b = buf;
+
+	if (in_page(lin, len) < len)
+		probe_lin(cpu, seg, lin, len, MEM_READ);
+	while (len) {
+		unsigned n = in_page(lin, len);
+
+		read_in_page(cpu, seg, lin, b, n);
+		lin = lin_add(cpu, seg, lin, n);
+		b += n;
+		len -= n;
+	}
+}
+
+static void write_in_page(struct x86_cpu *cpu, unsigned seg, u64 lin, const u8 *buf, unsigned len)
+{
+	void *host = soft_host(cpu, seg, lin, len, MEM_WRITE);
+	u64 val;
+
+	if (host) {
+		memcpy(host, buf, len);
+		return;
+	}
+	while (len) {
+		unsigned n = piece(len);
+
+		val = 0;
+		memcpy(&val, buf, n);
+		soft_store(cpu, seg, lin, val, n);
+		lin += n;
+		buf += n;
+		len -= n;
+	}
+}
+
+void mem_write_buf(struct x86_cpu *cpu, unsigned seg, u64 off, const void *buf, unsigned len)
+{
+	u64 lin = mem_linear(cpu, seg, off, len, MEM_WRITE);
+	const u8 *b = buf;
+
+	if (in_page(lin, len) < len)
+		probe_lin(cpu, seg, lin, len, MEM_WRITE);
+	while (len) {
+		unsigned n = in_page(lin, len);
+
+		write_in_page(cpu, seg, lin, b, n);
+		lin = lin_add(cpu, seg, lin, n);
+		b += n;
+		len -= n;
+	}
+}
+
+void ram_move(void *dst, const void *src, u64 len)
+{
+	memmove(dst, src, len);
+}
+
+void ram_fill(void *dst, u64 val, u64 n, unsigned size)
+{
+	u8 *p = dst;
+
+	if (val == zero_extend((val & 0xff) * 0x0101010101010101ull, size)) {
+		memset(dst, (u8)val, n * size);
+		return;
+	}
+	for (; n; n--, p += size)
+		ram_store(p, val, size);
+}
+
+/* __sync and not __atomic: clang calls a library for the latter if p may be unaligned. */
+bool ram_cmpxchg(void *p, u64 *old, u64 val, unsigned size)
+{
+	u64 want = *old;
+
+	switch (size) {
+	case 1: *old = __sync_val_compare_and_swap((u8 *)p, (u8)want, (u8)val); break;
+	case 2: *old = __sync_val_compare_and_swap((u16 *)p, (u16)want, (u16)val); break;
+	case 4: *old = __sync_val_compare_and_swap((u32 *)p, (u32)want, (u32)val); break;
+	default: *old = __sync_val_compare_and_swap((u64 *)p, want, val); break;
+	}
+	return *old == want;
+}
+
+__attribute__((target("cx16"))) static bool ram_cmpxchg16(void *p, u64 old[2], const u64 val[2])
+{
+	unsigned __int128 want = (unsigned __int128)old[1] << 64 | old[0];
+	unsigned __int128 new = (unsigned __int128)val[1] << 64 | val[0];
+	unsigned __int128 found = __sync_val_compare_and_swap((unsigned __int128 *)p, want, new);
+
+	old[0] = (u64)found;
+	old[1] = (u64)(found >> 64);
+	return found == want;
+}
+
+bool mem_cmpxchg16b(struct x86_cpu *cpu, unsigned seg, u64 off, u64 old[2], const u64 val[2])
+{
+	u64 lin = mem_linear(cpu, seg, off, 16, MEM_WRITE), found[2];
+	void *host = soft_host(cpu, seg, lin, 16, MEM_WRITE);
+	bool same;
+
+	if (host)
+		return ram_cmpxchg16(host, old, val);
+	/* A device or a code page; written in any case, as on the bus. */
+	found[0] = soft_load(cpu, seg, lin, 8);
+	found[1] = soft_load(cpu, seg, lin + 8, 8);
+	same = found[0] == old[0] && found[1] == old[1];
+	soft_store(cpu, seg, lin, same ? val[0] : found[0], 8);
+	soft_store(cpu, seg, lin + 8, same ? val[1] : found[1], 8);
+	old[0] = found[0];
+	old[1] = found[1];
+	return same;
+}
+
+void *mem_span(struct x86_cpu *cpu, unsigned seg, u64 off, u64 *len, enum mem_access acc)
+{
+	const struct seg *s = &cpu->st.seg[seg];
+	u64 lin;
+
+	/* Where the limit cuts it, every element has to be checked. */
+	if (!cpu->code64) {
+		if ((s->attr & (SEG_CODE | SEG_EC)) == SEG_EC)
+			return NULL;
+		if (!range_fits(off, *len, (u64)s->limit + 1))
+			return NULL;
+	}
+	lin = mem_linear(cpu, seg, off, 1, acc);
+	*len = in_page(lin, *len);
+	return soft_host(cpu, seg, lin, (unsigned)*len, acc);
+}
