@@ -18,6 +18,7 @@ struct opts;
 /* "isa-debugcon,iobase=0xe9,chardev=c0"; a comma in a value is doubled.  NULL and *e. */
 struct opts *opts_parse(const char *spec, struct err *e);
 struct opts *opts_new(const char *type);
+struct opts *opts_copy(const struct opts *o); /* NULL: no memory */
 void opts_free(struct opts *o);
 
 const char *opts_type(const struct opts *o);
@@ -26,7 +27,9 @@ int opts_set(struct opts *o, const char *key, const char *value) must_check;
 
 /*
  * Fill obj's members from o by the table, defaults included.  Unknown keys and bad values
- * are errors that name the nearest key or the range.
+ * are errors that name the nearest key or the range.  String members (const char *; "" for
+ * "none" if that is the default) point into o and the table.  Tables end with a row without
+ * name; every table takes "id", which the core reads.
  */
 int opts_apply(const struct opts *o, const struct param *params, void *obj, struct err *e);
 
