@@ -63,7 +63,7 @@ static char *choose_id(struct machine *m, const struct device_type *type, const 
 
 	if (given) {
 		if (!*given || device_find(m, given)) {
-			err_set(e, -EEXIST, "%s: id '%s' is %s", type->name, given,
+			err_set(e, -EINVAL, "%s: id '%s' is %s", type->name, given,
 				*given ? "taken" : "empty");
 			return NULL;
 		}
