@@ -147,6 +147,8 @@ static bool mode_matches(const struct dec *d, u32 attr)
 		return false;
 	if ((attr & A_NOREXB) && (d->rex & REX_B))
 		return false;
+	if ((attr & A_REXB) && !(d->rex & REX_B))
+		return false;
 	if ((attr & A_NOREXW) && (d->rex & REX_W))
 		return false;
 	if ((attr & A_REXW) && !(d->rex & REX_W))
@@ -161,7 +163,7 @@ static const struct insn *find_row(const struct dec *d, const struct decode_buck
 			    : d->rep == 0xf2 ? PFX_F2
 			    : d->p66	     ? PFX_66
 					     : PFX_NP;
-	const u32 picky = A_NO64 | A_ONLY64 | A_NOREXB | A_NOREXW | A_REXW;
+	const u32 picky = A_NO64 | A_ONLY64 | A_NOREXB | A_REXB | A_NOREXW | A_REXW;
 
 	for (unsigned i = 0; i < b->nr; i++) {
 		const struct insn *r = &insns[decode_rows[b->first + i]];
@@ -545,6 +547,22 @@ int x86_decode(const u8 *bytes, unsigned avail, enum code_size cs, unsigned page
 		return -1;
 	default: set_row(op, ROW_BAD); return -1;
 	}
+}
+
+unsigned x86_operand_bytes(const struct op *op, enum code_size cs, enum operand o)
+{
+	const struct operand_desc *desc = &operands[o];
+	struct dec d = {.cs = cs,
+			.p66 = op->flags & OP_O32,
+			.rex = op->flags & OP_REX_W ? REX_W : 0,
+			.seg = NO_SEG};
+	bool mem = desc->kind == OK_STR_SRC || desc->kind == OK_STR_DST ||
+		   (op->flags & OP_MEM && desc->mem && kind_slot[desc->kind] == SLOT_RM);
+
+	if (desc->kind == OK_SEG_NR)
+		return 0;
+	d.osize = operand_size(&d, insns[op->row].attr);
+	return size_bytes(&d, mem ? desc->mem : desc->size);
 }
 
 void x86_op_without_feature(struct op *op)

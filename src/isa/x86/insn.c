@@ -51,6 +51,7 @@ enum {
 	REXW = A_REXW,
 	SRCSIZE = A_SRCSIZE,
 	SYNC = A_SYNC,
+	REXB = A_REXB,
 };
 
 const struct operand_desc operands[NR_OPERANDS] = {

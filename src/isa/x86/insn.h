@@ -111,14 +111,15 @@ enum insn_attr {
 	A_RMW = 1 << 13,	/* destination is read and written */
 	A_WO = 1 << 14,		/* destination is written without being read */
 	A_SCALAR = 1 << 15,	/* MXCSR exceptions possible */
-	A_NOREXB = 1 << 16,	/* another instruction if REX.B is set: NOP and XCHG R8 */
+	A_NOREXB = 1 << 16,	/* another instruction if REX.B is set: NOP */
 	A_PLAIN = 1 << 17,  /* lacking the feature, the mandatory prefix is ignored: TZCNT, LZCNT */
 	A_MODX = 1 << 18,   /* ModRM.mod is ignored, taken as 3: MOV CR, DR */
 	A_NOREXW = 1 << 19, /* another instruction if REX.W is set: CMPXCHG8B */
 	A_REXW = 1 << 20,   /* another instruction unless REX.W is set: CMPXCHG16B */
 	A_SRCSIZE = 1 << 21, /* op->size is the source's: CRC32 */
-	A_SYNC = 1 << 22,    /* ends a block but leaves RIP to the engine: modes, TLB, interrupts
-				changed */
+	/* Ends a block but leaves RIP to the engine: modes, TLB, interrupt window changed. */
+	A_SYNC = 1 << 22,
+	A_REXB = 1 << 23, /* another instruction unless REX.B is set: XCHG R8 */
 };
 
 /* CPUID gating. */
@@ -147,6 +148,12 @@ struct insn {
 
 extern const struct insn insns[];
 extern const unsigned nr_insns;
+
+/*
+ * Bytes of an operand of a decoded instruction, as memory if it is memory; 0 if the token does
+ * not say (LEA, XSAVE, implicit registers).
+ */
+unsigned x86_operand_bytes(const struct op *op, enum code_size cs, enum operand o);
 
 /* Rows that no encoding leads to: what the decoder makes of bytes that are not an instruction. */
 enum { ROW_BAD, ROW_TOO_LONG };
