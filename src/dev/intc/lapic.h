@@ -26,7 +26,7 @@ enum lapic_lvt { /* in the order of their register addresses, CMCI first */
 		 NR_LVTS,
 };
 
-/* Architectural content; exact under conversion, times apart from "now" as counts. */
+/* Architectural content; exact under conversion. */
 struct lapic_state {
 	u64 base; /* IA32_APIC_BASE */
 	u32 id;	  /* xAPIC: the ID register's top byte; x2APIC: all of it */
@@ -37,7 +37,8 @@ struct lapic_state {
 	u32 isr[8], irr[8], tmr[8];
 	u32 lint; /* bit n: pin LINTn is high */
 	u32 timer_icr, timer_dcr;
-	u64 timer_start;  /* CLOCK_GUEST ns when the count began; 0: not counting */
+	u32 timer_count; /* at timer_anchor, CLOCK_GUEST ns; both 0: not counting */
+	u64 timer_anchor;
 	u64 tsc_deadline; /* in ticks of clock_tsc(); 0: disarmed */
 };
 
