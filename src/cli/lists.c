@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/* What "help" as an option's value prints, and turning trace points on. */
+#include <errno.h>
+#include <fnmatch.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "chardev/backend.h"
+#include "cli/lists.h"
+#include "sundog/device.h"
+#include "sundog/engine.h"
+#include "sundog/err.h"
+#include "sundog/isa.h"
+#include "sundog/opts.h"
+#include "sundog/trace.h"
+
+static const char *const trace_names[] = {
+#define TRACE(name, ...) #name,
+#include "sundog/trace.def"
+#undef TRACE
+	NULL,
+};
+
+void list_engines(FILE *f)
+{
+	fprintf(f, "%-20s %s\n", "auto", "the fastest that works on this host");
+	for (int i = 0; engines[i]; i++)
+		fprintf(f, "%-20s %s\n", engines[i]->name, engines[i]->doc);
+}
+
+void list_cpus(FILE *f)
+{
+	for (int i = 0; x86_isa.models[i]; i++)
+		fprintf(f, "%s\n", x86_isa.models[i]);
+}
+
+void list_devices(FILE *f)
+{
+	for (int i = 0; device_types[i]; i++)
+		fprintf(f, "%-20s %s\n", device_types[i]->name, device_types[i]->doc);
+	fputs("\n--device NAME,help lists the options of one.\n", f);
+}
+
+void list_consoles(FILE *f)
+{
+	for (int i = 0; chardev_backends[i]; i++) {
+		const struct chardev_backend *b = chardev_backends[i];
+		int n = fprintf(f, b->arg ? "%s:%s" : "%s", b->name, b->arg);
+
+		fprintf(f, "%*s %s\n", n < 20 ? 20 - n : 0, "", b->doc);
+	}
+}
+
+void list_traces(FILE *f)
+{
+	for (int i = 0; trace_names[i]; i++)
+		fprintf(f, "%s\n", trace_names[i]);
+}
+
+int list_device(const char *name, FILE *f, struct err *e)
+{
+	const char *names[128], *near;
+	size_t n = 0;
+
+	for (; device_types[n] && n < ARRAY_SIZE(names) - 1; n++) {
+		const struct device_type *t = device_types[n];
+
+		names[n] = t->name;
+		if (strcmp(t->name, name) != 0)
+			continue;
+		fprintf(f, "%s: %s\n", t->name, t->doc);
+		for (const struct param *p = t->params; p && p->name; p++)
+			fprintf(f, "  %-18s %s (default: %s)\n", p->name, p->doc ? p->doc : "",
+				p->dflt ? p->dflt : "none, must be given");
+		return 0;
+	}
+	names[n] = NULL;
+	near = nearest(name, names);
+	if (near)
+		return err_set(e, -EINVAL, "there is no device %s; did you mean %s?", name, near);
+	return err_set(e, -EINVAL, "there is no device %s; --device help lists them", name);
+}
+
+static int enable_one(const char *pattern, struct err *e)
+{
+	bool any = false;
+	const char *near;
+
+	for (int i = 0; trace_names[i]; i++)
+		if (fnmatch(pattern, trace_names[i], 0) == 0)
+			any = trace_on[i] = true;
+	if (any)
+		return 0;
+	near = nearest(pattern, trace_names);
+	if (near)
+		return err_set(e, -EINVAL, "no trace point matches %s; did you mean %s?", pattern,
+			       near);
+	return err_set(e, -EINVAL, "no trace point matches %s; --trace help lists them", pattern);
+}
+
+int trace_enable(const char *patterns, struct err *e)
+{
+	char *copy = strdup(patterns), *save = NULL;
+	int r = 0;
+
+	if (!copy)
+		return err_set(e, -ENOMEM, "out of memory; close something");
+	for (char *p = strtok_r(copy, ",", &save); p && !r; p = strtok_r(NULL, ",", &save))
+		r = enable_one(p, e);
+	free(copy);
+	return r;
+}

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT */
+/* sundog run: a machine from the command line, until it ends. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "cli/lists.h"
+#include "cli/options.h"
+#include "cli/signals.h"
+#include "sundog/err.h"
+#include "sundog/machine.h"
+
+struct run_args {
+	struct machine_cfg cfg;
+	struct strlist modules, devices, rest;
+	const char *trace;
+	bool help;
+};
+
+#define CFG(member) offsetof(struct run_args, cfg.member)
+
+static const struct option options[] = {
+	{"kernel", "FILE", "what to boot: bzImage, multiboot or PVH ELF", OPTION_STR, CFG(kernel)},
+	{"initrd", "FILE", "the initial RAM disk", OPTION_STR, CFG(initrd)},
+	{"append", "TEXT", "add to the default kernel command line", OPTION_STR, CFG(append)},
+	{"cmdline", "TEXT", "the whole kernel command line, instead of the default", OPTION_STR,
+	 CFG(cmdline)},
+	{"module", "FILE[=TEXT]", "a multiboot module and its command line; may be repeated",
+	 OPTION_LIST, offsetof(struct run_args, modules)},
+	{"memory", "SIZE", "guest memory (default: 512M)", OPTION_SIZE, CFG(memory)},
+	{"cpus", "N", "number of CPUs (default: 1)", OPTION_NUM, CFG(nr_cpus)},
+	{"cpu", "MODEL", "CPU model (default: x86-64-v2); \"help\" lists them", OPTION_STR,
+	 CFG(cpu)},
+	{"engine", "NAME",
+	 "what runs the guest's instructions (default: auto);\n\"help\" lists them", OPTION_STR,
+	 CFG(engine)},
+	{"console", "WHERE", "the first serial port: stdio (default), pty, file:PATH, none",
+	 OPTION_STR, CFG(console)},
+	{"device", "NAME[,KEY=VALUE]...",
+	 "add a device, or change one that the board has;\n\"help\" lists them, \"NAME,help\" its "
+	 "keys;\n"
+	 "may be repeated",
+	 OPTION_LIST, offsetof(struct run_args, devices)},
+	{"trace", "PATTERNS", "print matching events, like 'io_*,irq_*'; \"help\" lists them",
+	 OPTION_STR, offsetof(struct run_args, trace)},
+	{"no-reboot", NULL, "end when the guest reboots", OPTION_FLAG, CFG(no_reboot)},
+	{"gdb", "HOST:PORT", "wait for a debugger (default: localhost:1234)", OPTION_ADDR, CFG(gdb),
+	 "localhost:1234"},
+	{"help", NULL, "this text", OPTION_FLAG, offsetof(struct run_args, help)},
+	{NULL},
+};
+
+/* "--engine help" and the like.  True: there was one, and *status is how to end. */
+static bool answer_help(const struct run_args *a, int *status)
+{
+	struct err e;
+
+	*status = 0;
+	if (a->help)
+		print_command_help(&command_run, stdout);
+	else if (strcmp(a->cfg.engine, "help") == 0)
+		list_engines(stdout);
+	else if (strcmp(a->cfg.cpu, "help") == 0)
+		list_cpus(stdout);
+	else if (strcmp(a->cfg.console, "help") == 0)
+		list_consoles(stdout);
+	else if (a->trace && strcmp(a->trace, "help") == 0)
+		list_traces(stdout);
+	else {
+		for (size_t i = 0; i < a->devices.n; i++) {
+			const char *spec = a->devices.items[i];
+			size_t len = strcspn(spec, ",");
+			char name[64];
+
+			if (strcmp(spec, "help") == 0) {
+				list_devices(stdout);
+				return true;
+			}
+			if (strcmp(spec + len, ",help") != 0)
+				continue;
+			snprintf(name, sizeof(name), "%.*s", (int)len, spec);
+			if (list_device(name, stdout, &e))
+				*status = err_report(&e);
+			return true;
+		}
+		return false;
+	}
+	return true;
+}
+
+static int check_args(struct run_args *a, struct err *e)
+{
+	struct machine_cfg *cfg = &a->cfg;
+
+	if (a->rest.n + (cfg->kernel != NULL) > 1)
+		return err_set(e, -EINVAL, "there are two things to boot, %s and %s; name one",
+			       cfg->kernel ? cfg->kernel : a->rest.items[1], a->rest.items[0]);
+	if (a->rest.n)
+		cfg->kernel = a->rest.items[0];
+	if (!cfg->kernel)
+		return err_set(e, -EINVAL, "nothing to boot; name a kernel: sundog run FILE");
+	if (cfg->append && cfg->cmdline)
+		return err_set(e, -EINVAL,
+			       "--append adds to the command line that --cmdline replaces; "
+			       "give one of them");
+	if (!cfg->nr_cpus)
+		return err_set(e, -EINVAL, "a machine without a CPU runs nothing; use --cpus 1");
+	cfg->modules = a->modules.items;
+	cfg->devices = a->devices.items;
+	return a->trace ? trace_enable(a->trace, e) : 0;
+}
+
+static void say_engine(const struct machine *m)
+{
+	if (strcmp(m->cfg->engine, "auto") == 0)
+		fprintf(stderr, "sundog: engine %s: %s\n", m->engine->name, m->engine->doc);
+}
+
+static int run_machine(const struct machine_cfg *cfg)
+{
+	struct signal_watch signals;
+	struct machine *m;
+	struct err e = {0};
+	int status;
+
+	signals_block(&signals);
+	m = machine_new(cfg, &e);
+	if (!m)
+		return err_report(&e);
+	if (signals_watch(&signals, m, &e)) {
+		machine_free(m);
+		return err_report(&e);
+	}
+	say_engine(m);
+	if (machine_start(m, &e))
+		status = -1;
+	else
+		status = machine_run(m);
+	signals_unwatch(&signals);
+	machine_free(m);
+	/* The terminal is cooked again only now. */
+	if (status < 0)
+		status = err_report(&e);
+	signals_finish(&signals);
+	return status;
+}
+
+static int run_main(int argc, char **argv)
+{
+	struct run_args a = {
+		.cfg = {.board = "pc",
+			.engine = "auto",
+			.cpu = "x86-64-v2",
+			.nr_cpus = 1,
+			.memory = 512 << 20,
+			.console = "stdio"},
+	};
+	struct err e = {0};
+	int status;
+
+	if (options_parse(options, argc, argv, &a, &a.rest, &e))
+		status = err_report(&e);
+	else if (answer_help(&a, &status))
+		;
+	else if (check_args(&a, &e))
+		status = err_report(&e);
+	else
+		status = run_machine(&a.cfg);
+	strlist_free(&a.modules);
+	strlist_free(&a.devices);
+	strlist_free(&a.rest);
+	return status;
+}
+
+const struct command command_run = {
+	.name = "run",
+	.usage = "[OPTION]... FILE",
+	.doc = "boot a kernel in a virtual machine",
+	.options = options,
+	.help_tail = "Examples:\n"
+		     "  sundog run vmlinuz --initrd initrd.img --append quiet\n"
+		     "  sundog run --memory 1G --cpus 4 --console file:boot.log vmlinuz\n"
+		     "  sundog run tests.elf --device isa-debug-exit --no-reboot < /dev/null\n"
+		     "  sundog run hobby-os.elf --gdb     then: gdb -ex 'target remote :1234'\n"
+		     "\n"
+		     "Keys, when standard input is a terminal:\n"
+		     "  Ctrl-A x quits, Ctrl-A h helps, Ctrl-A Ctrl-A sends Ctrl-A.\n"
+		     "\n"
+		     "Exit status:\n"
+		     "  0  the guest powered off          3  an input cannot be used\n"
+		     "  1  the host failed                4  engine or host cannot do it\n"
+		     "  2  wrong command line             5  guest panic or triple fault\n"
+		     "  (value << 1) | 1 when the guest writes value to isa-debug-exit\n",
+	.run = run_main,
+};

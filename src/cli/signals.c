@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+/* A thread that waits for the signals that ask us to end. */
+#include <errno.h>
+#include <string.h>
+
+#include "chardev/term.h"
+#include "cli/cli.h"
+#include "cli/signals.h"
+#include "sundog/err.h"
+#include "sundog/machine.h"
+
+static const int ending[] = {SIGINT, SIGTERM, SIGHUP};
+
+static void die_of(int sig)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, sig);
+	signal(sig, SIG_DFL);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+	raise(sig);
+}
+
+static void *watch_main(void *opaque)
+{
+	struct signal_watch *w = opaque;
+	int sig;
+
+	if (sigwait(&w->set, &sig))
+		return NULL;
+	atomic_store(&w->caught, sig);
+	machine_request_shutdown(w->machine, EXIT_HOST);
+	if (sigwait(&w->set, &sig))
+		return NULL;
+	term_restore();
+	die_of(sig);
+	return NULL;
+}
+
+void signals_block(struct signal_watch *w)
+{
+	struct sigaction a;
+
+	memset(w, 0, sizeof(*w));
+	sigemptyset(&w->set);
+	/* What was ignored when we were started, nohup(1) say, stays ignored. */
+	for (size_t i = 0; i < ARRAY_SIZE(ending); i++)
+		if (sigaction(ending[i], NULL, &a) == 0 && a.sa_handler != SIG_IGN)
+			sigaddset(&w->set, ending[i]);
+	pthread_sigmask(SIG_BLOCK, &w->set, &w->old);
+}
+
+int signals_watch(struct signal_watch *w, struct machine *m, struct err *e)
+{
+	int r;
+
+	w->machine = m;
+	r = pthread_create(&w->thread, NULL, watch_main, w);
+	if (r)
+		return err_set(e, -r, "cannot start a thread: %s; raise the process limit",
+			       strerror(r));
+	return 0;
+}
+
+void signals_unwatch(struct signal_watch *w)
+{
+	pthread_cancel(w->thread);
+	pthread_join(w->thread, NULL);
+}
+
+void signals_finish(struct signal_watch *w)
+{
+	int sig = atomic_load(&w->caught);
+
+	if (sig)
+		die_of(sig);
+	pthread_sigmask(SIG_SETMASK, &w->old, NULL);
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * signals.h - being asked to end: SIGINT, SIGTERM and SIGHUP shut the machine down in order;
+ * the second one ends us at once.
+ */
+#ifndef CLI_SIGNALS_H
+#define CLI_SIGNALS_H
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+
+struct err;
+struct machine;
+
+struct signal_watch {
+	struct machine *machine;
+	sigset_t set, old;
+	pthread_t thread;
+	atomic_int caught; /* the first signal, or 0 */
+};
+
+/* Before any other thread is started: they inherit that these signals are not for them. */
+void signals_block(struct signal_watch *w);
+int signals_watch(struct signal_watch *w, struct machine *m, struct err *e);
+void signals_unwatch(struct signal_watch *w);
+/* If one was caught: die of it now, as whoever waits for us expects. */
+void signals_finish(struct signal_watch *w);
+
+#endif
