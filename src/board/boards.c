@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: MIT */
+/* boards.c - the list of boards: what --board takes.  One line for each. */
+#include "board/pc.h"
+
+const struct board *const boards[] = {
+	&board_pc,
+	NULL,
+};

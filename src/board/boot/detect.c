@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/* detect.c - what a file is, by its first bytes: for the message about a wrong one. */
+#include "board/boot/boot.h"
+
+static const struct magic {
+	u32 offset;
+	u32 len;
+	const char *bytes;
+	const char *what;
+} magics[] = {
+	{0, 3, "\x1f\x8b\x08", "gzip-compressed (unpack it first: zcat)"},
+	{0, 4, "\x28\xb5\x2f\xfd", "zstd-compressed (unpack it first: zstdcat)"},
+	{0, 6,
+	 "\xfd"
+	 "7zXZ\0",
+	 "xz-compressed (unpack it first: xzcat)"},
+	{0, 3, "BZh", "bzip2-compressed (unpack it first: bzcat)"},
+	{0, 4, "\x04\x22\x4d\x18", "lz4-compressed (unpack it first: lz4cat)"},
+	{0, 4, "\x02\x21\x4c\x18", "lz4-compressed (unpack it first: lz4cat)"},
+	{0, 4, "QFI\xfb", "a qcow2 disk image"},
+	{0, 4, "KDMV", "a VMDK disk image"},
+	{0, 8, "vhdxfile", "a VHDX disk image"},
+	{0x40, 4, "\x7f\x10\xda\xbe", "a VDI disk image"},
+	{0x8001, 5, "CD001", "an ISO 9660 image"},
+	{0x438, 2, "\x53\xef", "an ext4 file system image"},
+	{0, 4, "hsqs", "a squashfs image"},
+	{0, 6, "070701", "a cpio archive (an initrd? use --initrd)"},
+	{0x101, 5, "ustar", "a tar archive"},
+	{0, 7, "!<arch>", "an ar archive or Debian package (unpack it: dpkg-deb -x)"},
+	{0, 4, "PK\x03\x04", "a zip archive"},
+	{0, 2, "#!", "a script"},
+	{0x200, 8, "EFI PART", "a raw disk image with a GPT"},
+};
+
+static const char *describe_elf(const struct boot_file *f)
+{
+	u16 machine = f->size >= 20 ? ld_le16(f->data + 18) : 0;
+
+	if (f->size < 20 || f->data[5] != 1 || (machine != 3 && machine != 62))
+		return "an ELF file for another CPU";
+	return "an ELF file with neither a PVH note nor a multiboot header";
+}
+
+/* Of a DOS or PE file: 16-bit x86 code would be a boot sector. */
+static const char *describe_pe(const struct boot_file *f)
+{
+	u64 at = f->size >= 0x40 ? ld_le32(f->data + 0x3c) : f->size;
+
+	if (range_fits(at, 6, f->size) && memcmp(f->data + at, "PE\0\0", 4) == 0)
+		return ld_le16(f->data + at + 4) == 0xaa64 ? "an ARM64 EFI image or kernel"
+							   : "an EFI or Windows program";
+	return "a DOS program";
+}
+
+static bool is_text(const struct boot_file *f)
+{
+	u64 n = f->size < 512 ? f->size : 512;
+
+	for (u64 i = 0; i < n; i++) {
+		u8 c = f->data[i];
+
+		if (c < 0x20 && c != '\n' && c != '\t' && c != '\r' && c != 0x1b)
+			return false;
+	}
+	return true;
+}
+
+const char *boot_describe(const struct boot_file *f)
+{
+	if (f->size >= 4 && memcmp(f->data,
+				   "\x7f"
+				   "ELF",
+				   4) == 0)
+		return describe_elf(f);
+	for (unsigned i = 0; i < ARRAY_SIZE(magics); i++) {
+		const struct magic *g = &magics[i];
+
+		if (range_fits(g->offset, g->len, f->size) &&
+		    memcmp(f->data + g->offset, g->bytes, g->len) == 0)
+			return g->what;
+	}
+	if (f->size >= 2 && memcmp(f->data, "MZ", 2) == 0)
+		return describe_pe(f);
+	if (f->size >= 512 && ld_le16(f->data + 510) == 0xaa55)
+		return "a raw disk image or boot sector";
+	if (is_text(f))
+		return "a text file";
+	return "no format that is known here";
+}

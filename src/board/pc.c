@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pc.c - the board "pc": a small modern PC that boots kernels directly.
+ *
+ * Here is its life; memory.c, lines.c and devices.c have what is on it, acpi/ what it tells
+ * the guest of itself, boot/ how a kernel gets in.
+ */
+#include "board/pc.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "dev/intc/lapic.h"
+#include "sundog/err.h"
+
+static void pc_destroy(struct machine *m)
+{
+	struct pc *pc = m->board_priv;
+
+	if (!pc)
+		return;
+	if (pc->has_kernel)
+		boot_close(&pc->boot);
+	pc_unmap_ram(pc);
+	free(pc);
+	m->board_priv = NULL;
+}
+
+static int pc_build(struct machine *m, const struct machine_cfg *cfg, struct err *e)
+{
+	struct pc *pc;
+	int rc;
+
+	if (m->nr_vcpus > PC_MAX_CPUS)
+		return err_set(e, -EINVAL, "%u CPUs: the board \"pc\" has at most %d", m->nr_vcpus,
+			       PC_MAX_CPUS);
+	pc = calloc(1, sizeof(*pc));
+	if (!pc)
+		return err_set(e, -ENOMEM, "out of memory");
+	pc->m = m;
+	m->board_priv = pc;
+	rc = pc_map_ram(pc, e);
+	if (rc == 0) {
+		pc_memory_map(pc);
+		rc = pc_add_devices(pc, cfg, e);
+	}
+	if (rc == 0 && cfg->kernel) {
+		rc = boot_open(&pc->boot, m, cfg, e);
+		pc->has_kernel = rc == 0;
+	}
+	return rc; /* machine_free() destroys the rest */
+}
+
+/* What a BIOS leaves in its data area: small kernels look there. */
+static int put_bios_data(struct pc *pc)
+{
+	u8 bda[0x100] = {0};
+
+	st_le16(bda + 0x00, 0x3f8);
+	st_le16(bda + 0x02, 0x2f8);
+	st_le16(bda + 0x0e, PC_EBDA >> 4);
+	st_le16(bda + 0x13, PC_EBDA >> 10);
+	return boot_put(&pc->boot, 0x400, bda, sizeof(bda));
+}
+
+static int pc_reset(struct machine *m, struct err *e)
+{
+	struct pc *pc = m->board_priv;
+	int rc;
+
+	pc->boot.m = m;
+	rc = put_bios_data(pc);
+	if (rc)
+		return err_set(e, rc, "cannot write the BIOS data area");
+	return pc->has_kernel ? boot_load(&pc->boot, e) : 0;
+}
+
+static void pc_msi(struct machine *m, const struct msi_msg *msg)
+{
+	lapic_deliver(m, msg);
+}
+
+const struct board board_pc = {
+	.name = "pc",
+	.doc = "small modern PC: PCIe, ACPI, I/O APIC, 16550, fw_cfg",
+	.build = pc_build,
+	.destroy = pc_destroy,
+	.reset = pc_reset,
+	.irq = pc_irq,
+	.msi = pc_msi,
+};

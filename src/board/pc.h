@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pc.h - the wiring of the board "pc", for the files that make it up.
+ *
+ * Addresses and interrupts are those of docs/board.md.  GSI n is I/O APIC pin n, but that ISA
+ * IRQ 0 is pin 2; GSIs below 16 go to the 8259A pair as well, and PCI's INTA..INTD (GSI 16 to
+ * 19) go to IRQ 10 and 11 there, for guests that use no I/O APIC.
+ */
+#ifndef BOARD_PC_H
+#define BOARD_PC_H
+
+#include "board/boot/boot.h"
+#include "dev/intc/ioapic.h"
+#include "sundog/machine.h"
+
+/* Guest-physical addresses. */
+#define PC_RAM_HOLE 0xa0000ull	     /* VGA: no RAM up to PC_SHADOW */
+#define PC_SHADOW 0xc0000ull	     /* RAM again: option ROMs, tables */
+#define PC_TABLES 0xe0000ull	     /* ACPI tables, up to 1 MiB */
+#define PC_LOW_RAM_MAX 0xb0000000ull /* RAM above goes to 4 GiB and up */
+#define PC_ECAM 0xb0000000ull	     /* 256 MiB: one MiB a bus */
+#define PC_MMIO32 0xc0000000ull	     /* PCI memory window below 4 GiB */
+#define PC_MMIO32_END 0xfec00000ull
+#define PC_IOAPIC 0xfec00000ull
+#define PC_HPET 0xfed00000ull
+#define PC_LAPIC 0xfee00000ull
+#define PC_HIGH_RAM 0x100000000ull
+
+enum { PC_EBDA = 0x9fc00, PC_MAX_LINES = 128, PC_ISA_IRQS = 16, PC_SCI = 9, PC_PCI_GSI = 16 };
+enum { PC_MAX_CPUS = 8 };
+
+/* One wire that goes to both interrupt controllers. */
+struct pc_line {
+	struct irq_line pic, ioapic;
+};
+
+struct pc {
+	struct machine *m;
+	struct boot boot;
+	bool has_kernel;
+	struct region ram_low, ram_shadow, ram_main, ram_high;
+
+	struct device *pic, *ioapic;
+	struct irq_or pic_pins[PC_ISA_IRQS], ioapic_pins[IOAPIC_PINS];
+	unsigned pic_used[PC_ISA_IRQS], ioapic_used[IOAPIC_PINS];
+	struct pc_line lines[PC_MAX_LINES];
+	unsigned nr_lines;
+};
+
+extern const struct board board_pc;
+
+/* memory.c */
+int pc_map_ram(struct pc *pc, struct err *e);
+void pc_unmap_ram(struct pc *pc);
+/* Into pc->boot: what the guest is told. */
+void pc_memory_map(struct pc *pc);
+u64 pc_high_ram(const struct machine *m); /* bytes above 4 GiB */
+
+/* lines.c */
+void pc_init_lines(struct pc *pc);
+struct irq_line pc_irq(struct machine *m, unsigned gsi);
+struct irq_line pc_ioapic_only(struct pc *pc, unsigned gsi);
+
+/* devices.c: the board's own and those of --device. */
+int pc_add_devices(struct pc *pc, const struct machine_cfg *cfg, struct err *e);
+struct device *pc_find(struct machine *m, const struct device_type *type);
+
+#endif
