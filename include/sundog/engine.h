@@ -13,13 +13,13 @@
 #define SUNDOG_ENGINE_H
 
 #include "sundog/addrspace.h"
+#include "sundog/debug.h"
 #include "sundog/irq.h"
 
 struct err;
 struct machine;
 struct cpu_state;    /* opaque here; src/isa/x86/state.h has the x86 one */
 struct cpu_features; /* opaque here: what the guest is shown */
-struct debug_req;    /* debug/debug.h: single step, breakpoints, watchpoints */
 struct isa_ops;	     /* isa.h: state table, reset, boot entry, page walk, disassembly, gdb */
 
 /* Why run() came back.  Port and memory-mapped I/O are not here: see run(). */
@@ -63,6 +63,7 @@ struct vcpu {
 	void *lapic;		     /* what they work on */
 	_Atomic u64 lapic_page;	     /* where its registers are mapped; ~0: nowhere */
 	void *thread;		     /* core/vcpu.c: its thread, timer and halt */
+	struct debug_stop stop; /* why VCPU_EXIT_DEBUG */
 	u64 icount;	     /* instructions retired; exact at return and, with a budget, at I/O */
 	void *priv;	     /* the engine's: derived, rebuilt from state when it is gone */
 };

@@ -235,8 +235,10 @@ static exec_fn *fast_stack(const struct op *op, exec_fn *exec)
 	EXEC(set##cc##_mem, do_setcc(cpu, op, cc, LOC_MEM))
 
 COND(0)
-COND(1) COND(2) COND(3) COND(4) COND(5) COND(6) COND(7) COND(8) COND(9) COND(10) COND(11) COND(12)
-	COND(13) COND(14) COND(15)
+COND(1)
+COND(2)
+COND(3) COND(4) COND(5) COND(6) COND(7) COND(8) COND(9) COND(10) COND(11) COND(12) COND(13) COND(14)
+	COND(15)
 
 		struct by_cond {
 	exec_fn *jcc, *set[2], *cmov[2][2];

@@ -107,6 +107,8 @@ static void link_slot(struct soft_cpu *sc, struct block *b)
 	sc->link = NULL;
 	if (!b->host || from->off != b->page_off)
 		return;
+	if (sc->soft->split[b->page_off / 64] >> (b->page_off % 64) & 1)
+		return; /* every way in is looked at: there may be a breakpoint */
 	from->imm = (u64)(uintptr_t)b;
 	__atomic_store_n(&from->fn, h_goto, __ATOMIC_RELEASE);
 }
@@ -213,10 +215,27 @@ static bool thrown(struct x86_cpu *cpu, struct soft_cpu *sc, int how)
 		cpu->op = NULL;
 		return true;
 	}
+	sc->delivered = true;
 	return x86_deliver_fault(cpu);
 }
 
-static enum vcpu_exit run_loop(struct x86_cpu *cpu, struct soft_cpu *sc, u64 end)
+/* Has the debugger asked to stop here?  start: v->icount when run() was entered. */
+static bool debug_stop(struct x86_cpu *cpu, struct soft_cpu *sc, u64 start)
+{
+	bool moved = cpu->v.icount != start || sc->delivered;
+
+	if (sc->debug_hit) {
+		sc->debug_hit = false;
+		return true;
+	}
+	if (sc->debug.step && moved) {
+		cpu->v.stop = (struct debug_stop){-1, cpu->st.rip};
+		return true;
+	}
+	return sc->debug_exec && soft_debug_at(sc, cpu->st.rip + cpu->seg_base[SEG_CS]);
+}
+
+static enum vcpu_exit run_loop(struct x86_cpu *cpu, struct soft_cpu *sc, u64 start, u64 end)
 {
 	struct vcpu *v = &cpu->v;
 
@@ -253,6 +272,8 @@ static enum vcpu_exit run_loop(struct x86_cpu *cpu, struct soft_cpu *sc, u64 end
 								: VCPU_EXIT_HALTED;
 		if (v->icount >= end)
 			return VCPU_EXIT_KICKED;
+		if (__builtin_expect(sc->debugging, 0) && debug_stop(cpu, sc, start))
+			return VCPU_EXIT_DEBUG;
 		if (__builtin_expect(cpu->careful, 0)) {
 			step(cpu, sc);
 			continue;
@@ -267,18 +288,19 @@ static enum vcpu_exit interp_run(struct vcpu *v, u64 budget)
 	struct x86_cpu *cpu = x86_cpu(v);
 	struct soft_cpu *sc = soft_cpu(cpu);
 	enum vcpu_exit why;
-	volatile u64 end = budget ? v->icount + budget : ~0ull;
+	volatile u64 start = v->icount, end = budget ? start + budget : ~0ull;
 	int how;
 
 	flags_put(cpu, cpu->st.rflags);
 	sc->next = NULL;
 	sc->link = NULL;
+	sc->delivered = false;
 	soft_enter(sc);
 	how = setjmp(cpu->on_fault);
 	if (how && !thrown(cpu, sc, how))
 		why = VCPU_EXIT_SHUTDOWN;
 	else
-		why = run_loop(cpu, sc, end);
+		why = run_loop(cpu, sc, start, end);
 	cpu->op = NULL;
 	atomic_store(&sc->seen, 0);
 	soft_leave(sc);
@@ -361,4 +383,5 @@ const struct engine_ops interp_engine = {
 	.access_begin = interp_access_begin,
 	.access_end = interp_access_end,
 	.pc = interp_pc,
+	.set_debug = soft_set_debug,
 };

@@ -116,6 +116,14 @@ static void retire_chunk(struct soft *s, struct chunk *c, u64 epoch)
 	c->retired = epoch;
 }
 
+void soft_block_leave(struct soft *s, struct block *b)
+{
+	pthread_mutex_lock(&s->lock);
+	atomic_store(&b->dead, true);
+	block_poison(s, b);
+	pthread_mutex_unlock(&s->lock);
+}
+
 /* Give up all blocks.  In an exclusive section; soft->lock held. */
 static void flush_blocks_locked(struct soft *s)
 {
@@ -142,6 +150,13 @@ static void flush_blocks_locked(struct soft *s)
 			for (unsigned n = 0; sc->ctxs[k] && n < JC_ENTRIES; n++)
 				sc->ctxs[k]->jc[n].block = NULL;
 	}
+}
+
+void soft_flush_blocks(struct soft *s)
+{
+	pthread_mutex_lock(&s->lock);
+	flush_blocks_locked(s);
+	pthread_mutex_unlock(&s->lock);
 }
 
 static void flush_blocks(struct soft_cpu *sc)
@@ -274,6 +289,7 @@ static void gate(struct x86_cpu *cpu, struct op *op)
  */
 static unsigned decode_ops(struct x86_cpu *cpu, const u8 *page, unsigned off, struct op *ops)
 {
+	const struct soft *s = soft_cpu(cpu)->soft;
 	unsigned n = 0;
 
 	while (n < BLOCK_MAX_OPS && off < PAGE_SIZE_4K) {
@@ -291,6 +307,8 @@ static unsigned decode_ops(struct x86_cpu *cpu, const u8 *page, unsigned off, st
 		off += op->len;
 		n++;
 		if (len < 0 || insns[op->row].attr & (A_ENDS | A_SYNC))
+			break;
+		if (off < PAGE_SIZE_4K && s->split[off / 64] >> (off % 64) & 1)
 			break;
 	}
 	return n;

@@ -132,6 +132,11 @@ struct soft_cpu {
 	struct tlb_view no_view; /* always misses: alignment checks, data breakpoints */
 	bool slow_access;	 /* no_view is in force */
 	struct block *shot;	 /* room for one instruction that must not be cached */
+	struct debug_req debug;
+	bool debugging;	 /* there is a request */
+	bool debug_hit;	 /* a watchpoint was touched: leave after this instruction */
+	bool delivered;	 /* an exception was, since run() was entered: that is a step */
+	bool debug_exec; /* there are execution points */
 	struct soft_stats stats;
 };
 
@@ -148,6 +153,8 @@ struct soft {
 	struct page_info *pages; /* by offset in m->ram */
 	u64 nr_pages;
 	struct as_listener listener;
+	/* Offsets in a page at which no block may go on, since a point may be there. */
+	u64 split[PAGE_SIZE_4K / 64];
 	exec_fn *dead_op; /* the engine's: leave the block with RIP right */
 	exec_fn *(*handler)(const struct op *op,
 			    block_key key);		 /* the engine's choice for a decoded op */
@@ -201,6 +208,20 @@ struct block *soft_one_shot(struct x86_cpu *cpu);
 
 /* Memory at host RAM address p was written: kill what was made from it. */
 void soft_code_written(struct soft *s, const void *p, u64 len);
+
+/* Make whoever runs in b leave it after the instruction it is in. */
+void soft_block_leave(struct soft *s, struct block *b);
+
+/* Forget all blocks.  No vCPU is in run(). */
+void soft_flush_blocks(struct soft *s);
+
+/* --- debugger (debug.c) -------------------------------------------------------------------- */
+
+int soft_set_debug(struct vcpu *v, const struct debug_req *req);
+/* An access to [lin, lin + size): is it watched? */
+void soft_debug_access(struct soft_cpu *sc, u64 lin, unsigned size, enum mem_access acc);
+/* Is there an execution point at lin?  Says so in vcpu->stop. */
+bool soft_debug_at(struct soft_cpu *sc, u64 lin);
 
 /* --- rendezvous ---------------------------------------------------------------------------- */
 

@@ -392,6 +392,8 @@ static void check_access(struct x86_cpu *cpu, unsigned seg, u64 lin, unsigned si
 		x86_raise_err(cpu, X86_AC, 0);
 	if (soft_cpu(cpu)->slow_access)
 		x86_note_data_access(cpu, lin, size, acc);
+	if (cpu->debug_watch)
+		soft_debug_access(soft_cpu(cpu), lin, size, acc);
 }
 
 static bool crosses(u64 lin, unsigned size)
