@@ -35,7 +35,8 @@ struct lapic_state {
 	u64 icr;	  /* destination in 63..32 as the current mode has it */
 	u32 lvt[NR_LVTS]; /* delivery status and remote IRR included */
 	u32 isr[8], irr[8], tmr[8];
-	u32 lint; /* bit n: pin LINTn is high */
+	u32 lint;   /* bit n: pin LINTn is high */
+	u32 extint; /* 1: an ExtINT message waits for its acknowledge */
 	u32 timer_icr, timer_dcr;
 	u32 timer_count; /* at timer_anchor, CLOCK_GUEST ns; both 0: not counting */
 	u64 timer_anchor;
@@ -58,7 +59,10 @@ void lapic_connect(struct vcpu *cpu, const struct lapic_wiring *w);
 /* Pin LINT0 or LINT1 of all the machine's local APICs. */
 struct irq_line lapic_lint(struct machine *m, unsigned pin);
 
-/* Deliver an MSI or I/O APIC message (0xfeexxxxx) to whom it names. */
+/*
+ * Deliver an MSI or I/O APIC message (0xfeexxxxx) to whom it names.  lapic_ops->msi() of any
+ * of the vCPUs does the same.
+ */
 void lapic_deliver(struct machine *m, const struct msi_msg *msg);
 
 #endif
