@@ -207,14 +207,14 @@ static void step(struct x86_cpu *cpu, struct soft_cpu *sc)
 /* A fault or a restart was thrown: put RIP and the count right, and deliver. */
 static bool thrown(struct x86_cpu *cpu, struct soft_cpu *sc, int how)
 {
-	if (cpu->op)
+	if (cpu->op) { /* the block's instructions were counted when it was entered */
 		cpu->v.icount -= sc->running->nr_ops - (u64)(cpu->op - sc->running->ops);
+		cpu->op = NULL;
+	}
 	sc->next = NULL;
 	sc->link = NULL;
-	if (how == X86_JMP_RESTART) {
-		cpu->op = NULL;
+	if (how == X86_JMP_RESTART)
 		return true;
-	}
 	sc->delivered = true;
 	return x86_deliver_fault(cpu);
 }
