@@ -60,26 +60,56 @@ const struct operand_desc operands[NR_OPERANDS] = {
 #undef OPERAND
 };
 
-#define INSN(map_, pfx_, op_, mrm_, name_, fn_, dst_, src_, imm_, in_, out_, maybe_, undef_, \
-	     attr_, feat_, ref_)                                                             \
-	{                                                                                    \
-		.map = MAP_##map_,                                                           \
-		.pfx = PFX_##pfx_,                                                           \
-		.op = op_,                                                                   \
-		.mrm = MRM_##mrm_,                                                           \
-		.name = #name_,                                                              \
-		.fn = exec_##fn_,                                                            \
-		.dst = OPND_##dst_,                                                          \
-		.src = OPND_##src_,                                                          \
-		.imm = OPND_##imm_,                                                          \
-		.fl_in = in_,                                                                \
-		.fl_out = out_,                                                              \
-		.fl_maybe = maybe_,                                                          \
-		.fl_undef = undef_,                                                          \
-		.attr = attr_,                                                               \
-		.feature = FEAT_##feat_,                                                     \
-		.ref = ref_,                                                                 \
+/* The functions and thunks that the rows name. */
+#define INSN(map_, pfx_, op_, mrm_, name_, fn_, ...) extern exec_fn exec_##fn_;
+#define VEC(map_, pfx_, op_, name_, fn_, ...) \
+	extern exec_fn exec_##fn_;            \
+	extern const char host_t_##map_##_##pfx_##_##op_[];
+#define VECI VEC
+#define VECY VEC
+#define VEC0 VEC
+#define VECF VEC
+#define VECS VEC
+#define VECG(map_, pfx_, op_, ext_, name_, fn_, ...) \
+	extern exec_fn exec_##fn_;                   \
+	extern const char host_t_##map_##_##pfx_##_##op_##_##ext_[];
+#include "isa/x86/opcodes.def"
+#undef INSN
+
+#define ROW(thunk_, map_, pfx_, op_, mrm_, name_, fn_, dst_, src_, imm_, in_, out_, maybe_, \
+	    undef_, attr_, feat_, ref_)                                                     \
+	{                                                                                   \
+		.map = MAP_##map_,                                                          \
+		.pfx = PFX_##pfx_,                                                          \
+		.op = op_,                                                                  \
+		.mrm = MRM_##mrm_,                                                          \
+		.name = #name_,                                                             \
+		.fn = exec_##fn_,                                                           \
+		.dst = OPND_##dst_,                                                         \
+		.src = OPND_##src_,                                                         \
+		.imm = OPND_##imm_,                                                         \
+		.fl_in = in_,                                                               \
+		.fl_out = out_,                                                             \
+		.fl_maybe = maybe_,                                                         \
+		.fl_undef = undef_,                                                         \
+		.attr = attr_,                                                              \
+		.feature = FEAT_##feat_,                                                    \
+		.thunk = thunk_,                                                            \
+		.ref = ref_,                                                                \
 	},
+#define INSN(...) ROW(NULL, __VA_ARGS__)
+#define VEC_ROW(out_, map_, pfx_, op_, name_, fn_, dst_, src_, imm_, attr_, feat_)                 \
+	ROW(host_t_##map_##_##pfx_##_##op_, map_, pfx_, op_, ANY, name_, fn_, dst_, src_, imm_, 0, \
+	    out_, 0, 0, attr_, feat_, #name_)
+#define VEC(...) VEC_ROW(0, __VA_ARGS__)
+#define VECI VEC
+#define VECY VEC
+#define VEC0 VEC
+#define VECF(...) VEC_ROW(OSZAPC, __VA_ARGS__)
+#define VECS VECF
+#define VECG(map_, pfx_, op_, ext_, name_, fn_, dst_, attr_, feat_)                              \
+	ROW(host_t_##map_##_##pfx_##_##op_##_##ext_, map_, pfx_, op_, EXT_REG(ext_), name_, fn_, \
+	    dst_, _, Ib, 0, 0, 0, 0, attr_, feat_, #name_)
 const struct insn insns[] = {
 #include "isa/x86/opcodes.def"
 };

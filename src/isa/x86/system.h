@@ -113,11 +113,20 @@ extern const char *const x86_models[]; /* NULL-ended: what --cpu takes */
 
 /* --- fpu/ ------------------------------------------------------------------------------ */
 
-/* Raise #UD or #NM as CR0 and CR4 say, #MF if one is pending and the row waits. */
+/*
+ * Raise #UD or #NM as CR0 and CR4 say, #MF if one is pending and the row waits.  The exec
+ * functions of fpu/ call it themselves.
+ */
 void x86_check_fpu(struct x86_cpu *cpu, const struct op *op);
 void x86_fpu_reset(struct cpu_state *st, bool init);
 
-/* XSAVE image <-> state: standard format, for components in mask; used by gdb and KVM too. */
+/* Clear the features whose instructions run natively and that this host lacks. */
+void x86_fpu_limit_features(struct cpu_features *f);
+
+/* Bytes of an XSAVE area for the components in mask, for CPUID leaf 0xd. */
+unsigned x86_xsave_size(u64 mask, bool compact);
+
+/* FXSAVE image <-> state, all 16 XMM registers; rex_w: 64-bit FIP and FDP, no FCS and FDS. */
 void x86_fxsave_image(const struct cpu_state *st, u8 img[512], bool rex_w);
 void x86_fxrstor_image(struct cpu_state *st, const u8 img[512], bool rex_w);
 
