@@ -28,6 +28,8 @@ struct machine_cfg {
 };
 
 
+enum { MACHINE_MAX_CPUS = 64 };
+
 enum machine_state { MACHINE_BUILT, MACHINE_RUNNING, MACHINE_PAUSED, MACHINE_DOWN };
 
 struct machine_core; /* core/machine.c: requests, stopping and starting the vCPUs */
@@ -66,6 +68,7 @@ struct machine {
 	int ram_fd;
 
 	struct machine_core *core;
+	bool engine_ready, board_built; /* what machine_free() has to undo */
 	struct machine_hooks hooks; /* set before machine_start() */
 	bool start_paused;	    /* a debugger gets the first word: set before machine_start() */
 	_Atomic u64 guest_errors;
@@ -93,6 +96,7 @@ void machine_free(struct machine *m); /* devices in reverse order, then the rest
 
 int machine_start(struct machine *m, struct err *e);
 /*
+ * These two from the loop's thread, or while nobody runs the loop; others use the requests.
  * Returns with every vCPU out of run(), block I/O drained and device callbacks held.
  * Never with a device lock held: from there use machine_request_pause().
  */

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * build.c - making a machine and taking it apart.
+ *
+ * Order: engine and CPU model, RAM, address spaces, clock and loop, vCPUs, the board with its
+ * devices, and a first reset.  A machine that fails half-way is taken apart by the same
+ * function as a whole one.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "core/machine.h"
+#include "core/vcpu.h"
+#include "sundog/clock.h"
+#include "sundog/err.h"
+#include "sundog/isa.h"
+#include "sundog/opts.h"
+
+enum { MAX_NAMES = 64, RAM_UNIT = 4096 };
+
+static int name_unknown(const char *what, const char *name, const char *const *names, struct err *e)
+{
+	const char *near = nearest(name, names);
+
+	if (near)
+		return err_set(e, -EINVAL, "no %s '%s': did you mean '%s'?", what, name, near);
+	return err_set(e, -EINVAL, "no %s '%s': --%s=help lists them", what, name, what);
+}
+
+static int choose_board(struct machine *m, struct err *e)
+{
+	const char *names[MAX_NAMES] = {NULL}, *want = m->cfg->board ? m->cfg->board : "pc";
+
+	for (unsigned i = 0; boards[i] && i < MAX_NAMES - 1; i++) {
+		names[i] = boards[i]->name;
+		if (strcmp(names[i], want))
+			continue;
+		m->board = boards[i];
+		return 0;
+	}
+	return name_unknown("board", want, names, e);
+}
+
+/* "auto": the first that works here. */
+static int choose_engine(struct machine *m, struct err *e)
+{
+	const char *names[MAX_NAMES] = {NULL}, *want = m->cfg->engine ? m->cfg->engine : "auto";
+	bool any = !strcmp(want, "auto");
+
+	for (unsigned i = 0; engines[i] && i < MAX_NAMES - 1; i++) {
+		int r;
+
+		names[i] = engines[i]->name;
+		if (!any && strcmp(names[i], want))
+			continue;
+		r = engines[i]->probe ? engines[i]->probe(e) : 0;
+		if (!r) {
+			m->engine = engines[i];
+			return 0;
+		}
+		err_prefix(e, "engine %s: ", names[i]);
+		if (!any)
+			return r;
+	}
+	if (any)
+		return e->code ? e->code : err_set(e, -ENODEV, "there is no engine");
+	return name_unknown("engine", want, names, e);
+}
+
+/* The model, cut down to what every engine that works here can show. */
+static int choose_features(struct machine *m, struct err *e)
+{
+	int r = m->isa->features(m, m->cfg->cpu ? m->cfg->cpu : m->isa->models[0], e);
+	struct err ignored;
+
+	if (r)
+		return r;
+	for (unsigned i = 0; engines[i]; i++) {
+		if (engines[i] != m->engine && engines[i]->probe && engines[i]->probe(&ignored))
+			continue;
+		if (engines[i]->limit_features)
+			engines[i]->limit_features(m->features);
+	}
+	return 0;
+}
+
+/* Sealed: nobody who gets the descriptor can take pages away under us. */
+static int make_ram(struct machine *m, struct err *e)
+{
+	const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+	u64 size = m->cfg->memory;
+	void *p;
+
+	if (!size || size % RAM_UNIT || size > (u64)1 << 46)
+		return err_set(e, -EINVAL,
+			       "%llu bytes of memory: it must be a multiple of 4K, up to 64T",
+			       (unsigned long long)size);
+	m->ram_fd = memfd_create("sundog-ram", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (m->ram_fd < 0 || ftruncate(m->ram_fd, (off_t)size) ||
+	    fcntl(m->ram_fd, F_ADD_SEALS, seals))
+		return err_set(e, -errno, "cannot make %llu MiB of guest memory: %s",
+			       (unsigned long long)size >> 20, strerror(errno));
+	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, m->ram_fd, 0);
+	if (p == MAP_FAILED)
+		return err_set(e, -errno, "cannot map %llu MiB of guest memory: %s",
+			       (unsigned long long)size >> 20, strerror(errno));
+	madvise(p, size, MADV_DONTDUMP);
+	m->ram = p;
+	m->ram_size = size;
+	return 0;
+}
+
+static int make_spaces(struct machine *m, struct err *e)
+{
+	m->mem = as_new("mem", (u64)1 << 52);
+	m->pio = as_new("pio", 0x10000);
+	m->loop = loop_new();
+	if (!m->mem || !m->pio || !m->loop)
+		return err_set(e, -ENOMEM, "out of memory or descriptors");
+	loop_set_machine(m->loop, m);
+	return clock_init(m, e);
+}
+
+static int make_vcpus(struct machine *m, struct err *e)
+{
+	int r = m->engine->init ? m->engine->init(m, e) : 0;
+
+	if (r)
+		return r;
+	m->engine_ready = true;
+	m->vcpus = calloc(m->cfg->nr_cpus, sizeof(struct vcpu *));
+	if (!m->vcpus)
+		return err_set(e, -ENOMEM, "out of memory");
+	for (unsigned i = 0; i < m->cfg->nr_cpus; i++) {
+		struct vcpu *cpu = m->isa->vcpu_new(m, i, e);
+
+		if (!cpu)
+			return e->code ? e->code : -ENOMEM;
+		cpu->machine = m;
+		cpu->isa = m->isa;
+		cpu->index = i;
+		cpu->lapic_ops = m->engine->lapic; /* else the board gives it ours */
+		atomic_store(&cpu->lapic_page, ~0ull);
+		m->vcpus[m->nr_vcpus++] = cpu;
+		r = vcpu_thread_new(cpu, e);
+		if (r)
+			return r;
+		cpu->ops = m->engine;
+		r = m->engine->vcpu_init ? m->engine->vcpu_init(cpu, e) : 0;
+		if (r) {
+			cpu->ops = NULL; /* nothing to destroy */
+			return r;
+		}
+	}
+	return 0;
+}
+
+static int build(struct machine *m, struct err *e)
+{
+	const struct machine_cfg *cfg = m->cfg;
+	int r;
+
+	if (!cfg->nr_cpus || cfg->nr_cpus > MACHINE_MAX_CPUS)
+		return err_set(e, -EINVAL, "%u CPUs: a machine has 1 to %u", cfg->nr_cpus,
+			       MACHINE_MAX_CPUS);
+	if ((r = choose_board(m, e)) || (r = choose_engine(m, e)) || (r = make_ram(m, e)) ||
+	    (r = make_spaces(m, e)) || (r = choose_features(m, e)) || (r = make_vcpus(m, e)))
+		return r;
+	m->board_built = true; /* destroy() copes with what is half built */
+	r = m->board->build(m, cfg, e);
+	return r ? r : machine_reset_now(m, e);
+}
+
+struct machine *machine_new(const struct machine_cfg *cfg, struct err *e)
+{
+	struct machine *m = calloc(1, sizeof(*m));
+
+	if (!m) {
+		err_set(e, -ENOMEM, "out of memory");
+		return NULL;
+	}
+	m->cfg = cfg;
+	m->isa = &x86_isa;
+	m->ram_fd = -1;
+	atomic_init(&m->state, MACHINE_BUILT);
+	lock_init(&m->lock, LOCK_MACHINE, "machine");
+	e->code = 0;
+	if (machine_core_new(m, e) || build(m, e)) {
+		machine_free(m);
+		return NULL;
+	}
+	return m;
+}
+
+static void free_vcpus(struct machine *m)
+{
+	for (unsigned i = 0; i < m->nr_vcpus; i++) {
+		struct vcpu *cpu = m->vcpus[i];
+
+		if (cpu->ops && cpu->ops->vcpu_destroy)
+			cpu->ops->vcpu_destroy(cpu);
+		vcpu_thread_free(cpu);
+		m->isa->vcpu_free(cpu);
+	}
+	free(m->vcpus);
+	m->nr_vcpus = 0;
+}
+
+void machine_free(struct machine *m)
+{
+	if (!m)
+		return;
+	if (m->core)
+		machine_core_quit(m);
+	device_del_all(m);
+	if (m->board_built && m->board->destroy)
+		m->board->destroy(m);
+	free_vcpus(m);
+	if (m->engine_ready && m->engine->destroy)
+		m->engine->destroy(m);
+	machine_core_free(m);
+	loop_free(m->loop);
+	clock_destroy(m);
+	as_free(m->mem);
+	as_free(m->pio);
+	if (m->ram)
+		munmap(m->ram, m->ram_size);
+	if (m->ram_fd >= 0)
+		close(m->ram_fd);
+	free(m->features);
+	lock_destroy(&m->lock);
+	free(m);
+}
