@@ -32,10 +32,10 @@ void exec_movsx16(struct x86_cpu *cpu, const struct op *op)
 	do_movsx(cpu, op, 2, op->size, op_loc(op));
 }
 
-/* MOVSXD with a 16-bit operand size moves 16 bits, and reads no more. */
+/* With a 16-bit operand size (advised against) it still reads 32, as AMD's processors do. */
 void exec_movsx32(struct x86_cpu *cpu, const struct op *op)
 {
-	do_movsx(cpu, op, op->size == 2 ? 2 : 4, op->size, op_loc(op));
+	do_movsx(cpu, op, 4, op->size, op_loc(op));
 }
 
 void exec_lea(struct x86_cpu *cpu, const struct op *op)
@@ -75,7 +75,10 @@ void exec_xadd(struct x86_cpu *cpu, const struct op *op)
 	flags_add(cpu, a, b, a + b, op->size);
 }
 
-/* The destination is written in any case, if only with what it held. */
+/*
+ * Memory is written in any case, if only with what it held; a register only if they are equal
+ * (it shows in the upper half after a 32-bit one).
+ */
 void exec_cmpxchg(struct x86_cpu *cpu, const struct op *op)
 {
 	unsigned size = op->size;
@@ -84,8 +87,10 @@ void exec_cmpxchg(struct x86_cpu *cpu, const struct op *op)
 	struct mem_rmw r;
 
 	old = rmw_get(cpu, op, size, loc, &r);
-	while (!rmw_put(cpu, op, size, loc, &r, &old, old == acc ? val : old))
-		;
+	if (old == acc || loc != LOC_REG) {
+		while (!rmw_put(cpu, op, size, loc, &r, &old, old == acc ? val : old))
+			;
+	}
 	flags_sub(cpu, acc, old, acc - old, size);
 	if (old != acc)
 		gpr_write(cpu, RAX * 8, old, size);

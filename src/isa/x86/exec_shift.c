@@ -62,7 +62,7 @@ static u64 shld_result(u64 a, u64 b, unsigned n, unsigned size, u64 *cf)
 
 	if (n <= bits) {
 		*cf = a >> (bits - n) & 1;
-		return n == 64 ? b : a << n | (b >> 1) >> (bits - 1 - n + (n == bits));
+		return n == bits ? b : a << n | b >> (bits - n);
 	}
 	*cf = b >> (2 * bits - n) & 1;
 	return b << (n - bits) | a >> (2 * bits - n);

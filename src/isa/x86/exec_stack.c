@@ -147,6 +147,5 @@ void exec_popf(struct x86_cpu *cpu, const struct op *op)
 	if (op->size != 2)
 		mask |= FL_AC | FL_ID;
 	set_sp(cpu, sp);
-	cpu->st.rip = op_next_rip(cpu, op);
 	x86_write_rflags(cpu, fl, mask);
 }

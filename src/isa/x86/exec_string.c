@@ -161,10 +161,7 @@ void exec_lods(struct x86_cpu *cpu, const struct op *op)
 	str_run(cpu, op, STR_SI, lods_one, NULL);
 }
 
-/*
- * CMPS and SCAS.  The flags are committed at the end and when interrupted: a fault leaves
- * them as they were, and nothing reads them in between.
- */
+/* CMPS and SCAS.  A fault finds the flags of the last comparison, as on AMD's processors. */
 static __always_inline void compare_run(struct x86_cpu *cpu, const struct op *op, unsigned which)
 {
 	u64 left = repeats(op) ? zero_extend(cpu->st.gpr[RCX], op->asize) : 1, a, b;
@@ -178,15 +175,13 @@ static __always_inline void compare_run(struct x86_cpu *cpu, const struct op *op
 		else
 			a = gpr_read(cpu, RAX * 8, op->size);
 		b = mem_read(cpu, SEG_ES, str_di(cpu, op), op->size);
+		flags_sub(cpu, a, b, a - b, op->size);
 		commit(cpu, op, which, 1);
 		if (--left == 0 || (a == b) != while_equal)
-			break;
-		if (interrupted(cpu)) {
-			flags_sub(cpu, a, b, a - b, op->size);
+			return;
+		if (interrupted(cpu))
 			restart(cpu, op);
-		}
 	}
-	flags_sub(cpu, a, b, a - b, op->size);
 }
 
 void exec_cmps(struct x86_cpu *cpu, const struct op *op)
