@@ -81,9 +81,3 @@ void exec_aad(struct x86_cpu *cpu, const struct op *op)
 	gpr_write(cpu, RAX * 8, al, 2);
 	flags_put(cpu, result_flags(al));
 }
-
-/* SALC: AL is all CF.  No manual of Intel's has it, every CPU does. */
-void exec_salc(struct x86_cpu *cpu, const struct op *op)
-{
-	gpr_write(cpu, RAX * 8, flag_cf(cpu) ? 0xff : 0, 1);
-}

@@ -174,14 +174,11 @@ void exec_mmx_movdq2q(struct x86_cpu *cpu, const struct op *op)
 	mmx_write(cpu, op->reg, cpu->st.v[op->rm].q[0]);
 }
 
-/*
- * CVTPI2PS and CVTPI2PD: V <- Q.  From memory CVTPI2PD touches no MMX register, and leaves
- * the x87 alone.
- */
+/* CVTPI2PS and CVTPI2PD: V <- Q.  From memory they touch no MMX register nor the x87. */
 void exec_mmx_vq_fp(struct x86_cpu *cpu, const struct op *op)
 {
 	const struct insn *in = &insns[op->row];
-	bool alone = in->pfx == PFX_66 && op->flags & OP_MEM;
+	bool alone = op->flags & OP_MEM;
 	struct host_regs r;
 	int trapped;
 
@@ -192,10 +189,10 @@ void exec_mmx_vq_fp(struct x86_cpu *cpu, const struct op *op)
 	memcpy(r.xmm[0], &cpu->st.v[op->reg], 16);
 	fp_enter(cpu);
 	trapped = host_regs_mmx(in->thunk, &r);
+	if (!alone)
+		mmx_enter(cpu); /* even if it traps */
 	fp_leave(cpu, trapped);
 	memcpy(&cpu->st.v[op->reg], r.xmm[0], 16);
-	if (!alone)
-		mmx_enter(cpu);
 }
 
 /* CVTPS2PI, CVTPD2PI and their truncating forms: P <- W. */
@@ -210,6 +207,7 @@ void exec_mmx_pw_fp(struct x86_cpu *cpu, const struct op *op)
 	memcpy(r.xmm[1], vec_src(cpu, op, in, buf), 16);
 	fp_enter(cpu);
 	trapped = host_regs_mmx(in->thunk, &r);
+	mmx_enter(cpu);
 	fp_leave(cpu, trapped);
-	mmx_write(cpu, op->reg, r.mm[0]);
+	mmx_set(cpu, op->reg, r.mm[0]);
 }

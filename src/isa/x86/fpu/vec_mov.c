@@ -80,14 +80,16 @@ void exec_vec_store_high(struct x86_cpu *cpu, const struct op *op)
 	mem_write(cpu, op->seg, op_ea(cpu, op), V(op->reg).q[1], 8);
 }
 
-/* MOVHLPS (0f 12) and MOVLHPS (0f 16). */
 void exec_vec_movhlps(struct x86_cpu *cpu, const struct op *op)
 {
 	check_sse(cpu, op);
-	if (op->opcode == 0x12)
-		V(op->reg).q[0] = V(op->rm).q[1];
-	else
-		V(op->reg).q[1] = V(op->rm).q[0];
+	V(op->reg).q[0] = V(op->rm).q[1];
+}
+
+void exec_vec_movlhps(struct x86_cpu *cpu, const struct op *op)
+{
+	check_sse(cpu, op);
+	V(op->reg).q[1] = V(op->rm).q[0];
 }
 
 /* MOVQ xmm, xmm/m64 and xmm/m64, xmm. */
