@@ -11,6 +11,9 @@
  */
 int isa_map(struct device *dev, struct region *r, u32 base, u32 size, const struct io_ops *ops,
 	    void *opaque, struct err *e) must_check;
+/* The same without an owner: the handlers lock for themselves. */
+int isa_map_unlocked(struct device *dev, struct region *r, u32 base, u32 size,
+		     const struct io_ops *ops, void *opaque, struct err *e) must_check;
 void isa_unmap(struct device *dev, const struct region *r);
 
 #endif
