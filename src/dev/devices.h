@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* devices.h - every device type there is, for the list in devices.c and for boards. */
+/* devices.h - device types that nobody needs to wire; the others have headers of their own. */
 #ifndef DEV_DEVICES_H
 #define DEV_DEVICES_H
 
@@ -7,6 +7,10 @@
 
 extern const struct device_type debugcon_type;
 extern const struct device_type debugexit_type;
+extern const struct device_type i8042_type;
+extern const struct device_type port92_type;
+extern const struct device_type pvpanic_type;
+extern const struct device_type testdev_type;
 extern const struct device_type uart16550_type;
 
 #endif
