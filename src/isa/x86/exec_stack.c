@@ -63,19 +63,15 @@ void exec_popa(struct x86_cpu *cpu, const struct op *op)
 	set_sp(cpu, sp);
 }
 
-/* imm: bytes of local storage | nesting level << 16. */
+/*
+ * imm: bytes of local storage | nesting level << 16.  A fault on the way leaves what was
+ * pushed below the stack, as on the hardware; RSP and RBP change last.
+ */
 void exec_enter(struct x86_cpu *cpu, const struct op *op)
 {
 	unsigned size = op->size, level = op->imm >> 16 & 31, i;
 	u64 mask = stack_mask(cpu);
 	u64 sp = cpu->st.gpr[RSP], bp = cpu->st.gpr[RBP], frame;
-
-	/* Everything that will be written, before the first write. */
-	for (i = 1; i <= 1 + level; i++)
-		mem_probe(cpu, SEG_SS, (sp - i * size) & mask, size, MEM_WRITE);
-	mem_probe(cpu, SEG_SS, (sp - (1 + level) * size - (u16)op->imm) & mask, size, MEM_WRITE);
-	for (i = 1; i < level; i++)
-		mem_probe(cpu, SEG_SS, (bp - i * size) & mask, size, MEM_READ);
 
 	push_at(cpu, &sp, bp, size);
 	frame = sp;
@@ -85,8 +81,10 @@ void exec_enter(struct x86_cpu *cpu, const struct op *op)
 	}
 	if (level)
 		push_at(cpu, &sp, frame, size);
+	sp -= (u16)op->imm;
+	mem_probe(cpu, SEG_SS, sp & mask, size, MEM_WRITE);
 	gpr_write(cpu, RBP * 8, frame, size);
-	set_sp(cpu, sp - (u16)op->imm);
+	set_sp(cpu, sp);
 }
 
 void exec_leave(struct x86_cpu *cpu, const struct op *op)

@@ -36,9 +36,14 @@ enum {		       /* template flags */
        BITS = 1 << 15,	  /* reg is often a small number */
        SIZED_1 = 1 << 16, /* no sizes: size is that of the template's name */
        DST_Y = 1 << 17,	  /* reg is not sized by the source */
+       COND = 1 << 18,	  /* sixteen of them, by condition */
+       XLAT = 1 << 19,	  /* RBX points to memory */
+       IMM24 = 1 << 20,	  /* that of ENTER */
+       ALIGN16 = 1 << 21, /* memory is often aligned so */
 };
 
-enum { NO_MODRM = -2, REG = -1 }; /* tmpl.ext; else the opcode's three bits in ModRM */
+/* tmpl.ext: or else the opcode's three bits in ModRM; OPREG: a register in the opcode */
+enum { OPREG = -3, NO_MODRM = -2, REG = -1 };
 
 #define SZAP (FL_SF | FL_ZF | FL_AF | FL_PF)
 #define OSAP (FL_OF | FL_SF | FL_AF | FL_PF)
@@ -154,6 +159,11 @@ static const struct tmpl templates[] = {
 	{"cmpxchg", exec_cmpxchg, 0x0fb0, REG, FORM_RM_REG, BYTE | LOCKS | SAME_A, 0},
 	{"cmpxchg", exec_cmpxchg, 0x0fb1, REG, FORM_RM_REG, LOCKS | SAME_A, 0},
 	{"cmpxchg8b", exec_cmpxchg8b, 0x0fc7, 1, FORM_RM, MEM_ONLY | LOCKS | SAME_A, 0},
+	{"cmpxchg16b", exec_cmpxchg16b, 0x0fc7, 1, FORM_RM, MEM_ONLY | LOCKS | SAME_A | ALIGN16, 0},
+	{"setcc", exec_setcc, 0x0f90, 0, FORM_RM, BYTE | COND, 0},
+	{"cmovcc", exec_cmovcc, 0x0f40, REG, FORM_REG_RM, COND, 0},
+	{"bswap", exec_bswap, 0x0fc8, OPREG, FORM_RM, REG_ONLY, 0},
+	{"xlat", exec_xlat, 0xd7, NO_MODRM, FORM_NONE, XLAT | SIZED_1, 0},
 	{"movbe", exec_movbe, 0x0f38f0, REG, FORM_REG_RM, MEM_ONLY, 0},
 	{"movbe", exec_movbe, 0x0f38f1, REG, FORM_RM_REG, MEM_ONLY, 0},
 	{"movnti", exec_movnti, 0x0fc3, REG, FORM_RM_REG, MEM_ONLY | NO16, 0},
@@ -171,6 +181,9 @@ static const struct tmpl templates[] = {
 	{"push", exec_push, 0x68, NO_MODRM, FORM_IMM, STACK | IMMZ, 0},
 	{"push", exec_push, 0x6a, NO_MODRM, FORM_IMM, STACK | IMM8S, 0},
 	{"pop", exec_pop, 0x8f, 0, FORM_RM, STACK, 0},
+	{"push", exec_push, 0x50, OPREG, FORM_RM, STACK | REG_ONLY, 0},
+	{"pop", exec_pop, 0x58, OPREG, FORM_RM, STACK | REG_ONLY, 0},
+	{"enter", exec_enter, 0xc8, NO_MODRM, FORM_IMM, STACK | IMM24, 0},
 	{"pushf", exec_pushf, 0x9c, NO_MODRM, FORM_NONE, STACK, 0},
 	{"leave", exec_leave, 0xc9, NO_MODRM, FORM_NONE, STACK, 0},
 	{"movs", exec_movs, 0xa4, NO_MODRM, FORM_NONE, STRING | BYTE, 0},
@@ -264,6 +277,8 @@ static void make_regs(struct test_case *c)
 		if (rnd() % 8 == 0)
 			g[RSP] = rnd_addr();
 	}
+	if (fl & XLAT)
+		g[RBX] = rnd_addr();
 	if (fl & STRING) {
 		g[RSI] = rnd_addr();
 		g[RDI] = rnd() & 1 ? rnd_addr() : g[RSI] + (rnd() >> 40) % 64 - 32;
@@ -280,6 +295,11 @@ static u64 immediate(const struct test_case *c, unsigned *n)
 {
 	u32 fl = c->t->flags;
 
+	if (fl & IMM24) {
+		*n = 3;
+		return (rnd() >> 52) % (rnd() & 1 ? 64 : 4096) |
+		       (rnd() >> 40) % (rnd() & 1 ? 4 : 33) << 16;
+	}
 	*n = fl & (IMM8S | IMM8U) ? 1 : !(fl & IMMZ) ? 0 : c->op.size == 2 ? 2 : 4;
 	if (!*n)
 		return fl & ONE ? 1 : 0;
@@ -307,7 +327,13 @@ static void make_operands(struct test_case *c, bool mem, bool rex, unsigned reg,
 		c->in.gpr[rm] = rnd_addr() - (u64)(i64)op->disp;
 	if (t->flags & SAME_A && rnd() & 1) {
 		val = c->in.gpr[rm] + (u64)(i64)op->disp;
-		if (range_fits(val - (u64)(uintptr_t)test_buf, 8, BUF)) {
+		if (t->flags & ALIGN16) {
+			c->in.gpr[rm] -= val & 15;
+			val &= ~15ull;
+		}
+		if (range_fits(val - (u64)(uintptr_t)test_buf, 16, BUF)) {
+			if (t->flags & ALIGN16)
+				c->in.gpr[RDX] = ld_le64((u8 *)(uintptr_t)val + 8);
 			val = ld_le64((void *)(uintptr_t)val);
 			c->in.gpr[RAX] = t->fn == exec_cmpxchg8b ? (u32)val : val;
 			if (t->fn == exec_cmpxchg8b)
@@ -351,13 +377,17 @@ static void make_case(struct test_case *c, const struct tmpl *t)
 {
 	unsigned reg = rnd() & 15, rm = rnd() & 15, n;
 	bool mem = !(t->flags & REG_ONLY) && (t->flags & MEM_ONLY || rnd() & 1);
-	bool modrm = t->ext != NO_MODRM, w;
+	bool modrm = t->ext > NO_MODRM, w;
 	struct op *op = &c->op;
 	u32 opc = t->opcode & 0xffffff;
 	u8 rex;
 
+	if (t->flags & COND)
+		opc |= (rnd() >> 20) & 15;
+	if (t->ext == OPREG)
+		opc |= rm & 7;
 	*c = (struct test_case){.t = t};
-	*op = (struct op){.fn = t->fn, .form = t->form, .seg = SEG_DS, .opcode = (u8)t->opcode};
+	*op = (struct op){.fn = t->fn, .form = t->form, .seg = SEG_DS, .opcode = (u8)opc};
 	op->size = pick_size(t);
 	op->asize = rnd() % 8 ? 8 : 4;
 	make_regs(c);
@@ -368,10 +398,14 @@ static void make_case(struct test_case *c, const struct tmpl *t)
 	if (t->flags & BITS && rnd() & 1)
 		c->in.gpr[reg] = (u64)(i8)rnd();
 	w = op->size == 8 && !(t->flags & (STACK | SIZED_1)) && t->fn != exec_cmpxchg8b;
-	rex = (w ? 8 : 0) | (t->ext == REG && reg >= 8 ? 4 : 0) | (modrm && rm >= 8 ? 1 : 0);
+	w |= t->fn == exec_cmpxchg16b;
+	if (t->fn == exec_cmpxchg16b || t->fn == exec_cmpxchg8b)
+		op->size = 8;
+	rex = (w ? 8 : 0) | (t->ext == REG && reg >= 8 ? 4 : 0) |
+	      (t->ext != NO_MODRM && rm >= 8 ? 1 : 0);
 	if (rex || rnd() % 4 == 0)
 		rex |= 0x40;
-	if (modrm)
+	if (t->ext != NO_MODRM)
 		make_operands(c, mem, rex, reg, rm);
 	if (op->flags & OP_MEM && op->base == RSP)
 		op->seg = SEG_SS;
