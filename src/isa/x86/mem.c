@@ -158,7 +158,8 @@ bool ram_cmpxchg(void *p, u64 *old, u64 val, unsigned size)
 	return *old == want;
 }
 
-__attribute__((target("cx16"))) static bool ram_cmpxchg16(void *p, u64 old[2], const u64 val[2])
+/* Inline because of -mcx16. */
+static bool ram_cmpxchg16(void *p, u64 old[2], const u64 val[2])
 {
 	unsigned __int128 want = (unsigned __int128)old[1] << 64 | old[0];
 	unsigned __int128 new = (unsigned __int128)val[1] << 64 | val[0];
