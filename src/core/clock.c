@@ -53,22 +53,29 @@ static u64 mul_div(u64 a, u64 b, u64 c)
 	return v > UINT64_MAX ? UINT64_MAX : (u64)v;
 }
 
+static u64 ticks_now(const struct machine_clock *c)
+{
+	u64 base = atomic_load(&c->base), then = atomic_load(&c->host_base), now;
+
+	if (!atomic_load(&c->running))
+		return base;
+	now = host_ticks(c);
+	/* Counters of two sockets may differ by a little. */
+	return now > then ? base + (now - then) : base;
+}
+
 static u64 read_ticks(const struct machine_clock *c)
 {
 	for (;;) {
-		u32 seq = atomic_load_explicit(&c->seq, memory_order_acquire);
-		u64 base = atomic_load_explicit(&c->base, memory_order_acquire);
-		u64 then = atomic_load_explicit(&c->host_base, memory_order_acquire);
-		bool running = atomic_load_explicit(&c->running, memory_order_acquire);
-		u64 now;
+		u32 seq = atomic_load(&c->seq);
+		u64 ticks = ticks_now(c);
 
-		if ((seq & 1) || atomic_load_explicit(&c->seq, memory_order_relaxed) != seq)
-			continue;
-		if (!running)
-			return base;
-		now = host_ticks(c);
-		/* Counters of two sockets may differ by a little. */
-		return now > then ? base + (now - then) : base;
+		/*
+		 * Unchanged: the host's counter was read before a pause that is to come read
+		 * it, so nobody has seen more than what the clock then stands at.
+		 */
+		if (!(seq & 1) && atomic_load(&c->seq) == seq)
+			return ticks;
 	}
 }
 
@@ -163,10 +170,10 @@ void clock_destroy(struct machine *m)
 
 static void set_running(struct machine_clock *c, bool running)
 {
-	u64 ticks = read_ticks(c);
+	u64 ticks;
 
-	/* Acquire and release on each: nothing moves across the odd count. */
 	atomic_fetch_add(&c->seq, 1);
+	ticks = ticks_now(c);
 	atomic_store(&c->base, ticks);
 	atomic_store(&c->host_base, host_ticks(c));
 	atomic_store(&c->running, running);

@@ -11,7 +11,7 @@
 /* A counter that runs at one rate on all CPUs, sleep included?  Else host_tsc() is not used. */
 bool host_tsc_invariant(void);
 u64 host_tsc_nominal_hz(void); /* what the host says of its rate, 0: nothing exact */
-u64 host_tsc(void);	       /* ordered after everything before it */
+u64 host_tsc(void);	       /* read in program order with loads */
 
 /*
  * How many instructions an engine may run before its thread should come up for air: 0, no

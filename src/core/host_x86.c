@@ -36,9 +36,13 @@ u64 host_tsc_nominal_hz(void)
 
 u64 host_tsc(void)
 {
-	/* Not before the loads that precede it: two threads would see time go backwards. */
+	u64 tsc;
+
+	/* Neither before the loads that precede it nor after those that follow. */
 	_mm_lfence();
-	return __rdtsc();
+	tsc = __rdtsc();
+	_mm_lfence();
+	return tsc;
 }
 
 #else
