@@ -289,7 +289,7 @@ static void mem_operand(struct dec *d, struct op *op)
 		op->flags |= OP_EA_SLOW;
 }
 
-/* The r/m operand; reg: how a register is coded, its number from ModRM. */
+/* The r/m operand, if it is a register; memory is done. */
 static void rm_operand(struct dec *d, struct op *op, const struct operand_desc *o)
 {
 	unsigned n = (op->modrm & 7) | (d->rex & REX_B) << 3;
@@ -422,7 +422,7 @@ static bool is_vector(enum operand_kind k)
 /* op->size by the operand o; 0 if it has none. */
 static unsigned sized_by(const struct dec *d, const struct op *op, const struct operand_desc *o)
 {
-	if (o->kind == OK_SEG_NR)
+	if (o->kind == OK_SEG_NR || o->kind == OK_ST0 || o->kind == OK_STI)
 		return 0;
 	if (o->kind == OK_RM && (op->flags & OP_MEM))
 		return size_bytes(d, o->mem);
@@ -462,6 +462,19 @@ static void fix_rip_relative(struct op *op)
 		op->flags |= OP_EA_SLOW;
 }
 
+/* May an operand of this kind be memory, or a register? */
+static bool kind_fits(enum operand_kind k, bool mem)
+{
+	switch (k) {
+	case OK_MEM: return mem;
+	case OK_RM_REG:
+	case OK_VRM_REG:
+	case OK_MMX_RM_REG:
+	case OK_STI: return !mem;
+	default: return true;
+	}
+}
+
 static void operands_of_row(struct dec *d, struct op *op)
 {
 	const struct insn *row = d->row;
@@ -469,7 +482,13 @@ static void operands_of_row(struct dec *d, struct op *op)
 				  *imm = &operands[row->imm];
 	enum slot ds = operand_slot(dst, src), ss = operand_slot(src, dst);
 
-	if (row->mrm != MRM_NONE && op->modrm < 0xc0 && !(row->attr & A_MODX))
+	bool mem = row->mrm != MRM_NONE && op->modrm < 0xc0 && !(row->attr & A_MODX);
+
+	if (!kind_fits(dst->kind, mem) || !kind_fits(src->kind, mem)) {
+		d->status = DEC_BAD;
+		return;
+	}
+	if (mem)
 		mem_operand(d, op);
 	operand(d, op, dst, ds);
 	operand(d, op, src, ss);

@@ -22,11 +22,10 @@
 #include "isa/x86/decode.h"
 
 /* exec_alu.c */
-exec_fn exec_add, exec_adc, exec_sub, exec_sbb, exec_and, exec_or, exec_xor, exec_cmp,
-	exec_test, exec_inc, exec_dec, exec_neg, exec_not, exec_adcx, exec_adox;
+exec_fn exec_add, exec_adc, exec_sub, exec_sbb, exec_and, exec_or, exec_xor, exec_cmp, exec_test,
+	exec_inc, exec_dec, exec_neg, exec_not, exec_adcx, exec_adox;
 /* exec_shift.c */
-exec_fn exec_shl, exec_shr, exec_sar, exec_rol, exec_ror, exec_rcl, exec_rcr, exec_shld,
-	exec_shrd;
+exec_fn exec_shl, exec_shr, exec_sar, exec_rol, exec_ror, exec_rcl, exec_rcr, exec_shld, exec_shrd;
 /* exec_mul.c */
 exec_fn exec_mul, exec_imul1, exec_imul2, exec_imul3, exec_div, exec_idiv;
 /* exec_bit.c */
@@ -34,22 +33,21 @@ exec_fn exec_bt, exec_bts, exec_btr, exec_btc, exec_bsf, exec_bsr, exec_tzcnt, e
 	exec_popcnt, exec_bswap, exec_crc32;
 /* exec_mov.c */
 exec_fn exec_mov, exec_movzx8, exec_movzx16, exec_movsx8, exec_movsx16, exec_movsx32, exec_lea,
-	exec_xchg, exec_xadd, exec_cmpxchg, exec_cmpxchg8b, exec_cmpxchg16b, exec_cmovcc, exec_setcc,
-	exec_movbe, exec_movnti, exec_cbw, exec_cwd, exec_xlat;
+	exec_xchg, exec_xadd, exec_cmpxchg, exec_cmpxchg8b, exec_cmpxchg16b, exec_cmovcc,
+	exec_setcc, exec_movbe, exec_movnti, exec_cbw, exec_cwd, exec_xlat;
 /* exec_stack.c */
-exec_fn exec_push, exec_pop, exec_pusha, exec_popa, exec_enter, exec_leave, exec_pushf,
-	exec_popf;
+exec_fn exec_push, exec_pop, exec_pusha, exec_popa, exec_enter, exec_leave, exec_pushf, exec_popf;
 /* exec_branch.c: near, none of them far */
-exec_fn exec_call_rel, exec_call_rm, exec_jmp_rel, exec_jmp_rm, exec_jcc, exec_loop,
-	exec_loope, exec_loopne, exec_jcxz, exec_ret;
+exec_fn exec_call_rel, exec_call_rm, exec_jmp_rel, exec_jmp_rm, exec_jcc, exec_loop, exec_loope,
+	exec_loopne, exec_jcxz, exec_ret;
 /* exec_string.c and exec_io.c */
 exec_fn exec_movs, exec_cmps, exec_stos, exec_lods, exec_scas, exec_ins, exec_outs, exec_in,
 	exec_out;
 /* exec_bcd.c */
-exec_fn exec_aaa, exec_aas, exec_aam, exec_aad, exec_daa, exec_das;
+exec_fn exec_aaa, exec_aas, exec_aam, exec_aad, exec_daa, exec_das, exec_salc;
 /* exec_misc.c */
-exec_fn exec_lahf, exec_sahf, exec_clc, exec_stc, exec_cmc, exec_cld, exec_std, exec_nop,
-	exec_pause, exec_bound, exec_lfence, exec_mfence, exec_sfence, exec_clflush, exec_clflushopt,
-	exec_clwb, exec_rdrand, exec_rdseed;
+exec_fn exec_gp0, exec_lahf, exec_sahf, exec_clc, exec_stc, exec_cmc, exec_cld, exec_std, exec_nop,
+	exec_pause, exec_bound, exec_lfence, exec_mfence, exec_sfence, exec_clflush,
+	exec_clflushopt, exec_clwb, exec_rdrand, exec_rdseed;
 
 #endif

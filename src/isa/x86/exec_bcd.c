@@ -82,3 +82,9 @@ void exec_aad(struct x86_cpu *cpu, const struct op *op)
 	gpr_write(cpu, RAX * 8, (u8)sum, 2);
 	flags_add(cpu, ax, tens, sum, 1);
 }
+
+/* SALC: AL is all CF.  No manual of Intel's has it, every CPU does. */
+void exec_salc(struct x86_cpu *cpu, const struct op *op)
+{
+	gpr_write(cpu, RAX * 8, flag_cf(cpu) ? 0xff : 0, 1);
+}

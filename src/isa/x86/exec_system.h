@@ -28,7 +28,7 @@ exec_fn exec_lgdt, exec_lidt, exec_sgdt, exec_sidt, exec_lldt, exec_sldt, exec_l
 	exec_pop_sreg, exec_mov_from_sreg, exec_mov_to_sreg;
 /* exec_far.c: transfers between segments, rings and tasks */
 exec_fn exec_call_far_imm, exec_call_far_mem, exec_jmp_far_imm, exec_jmp_far_mem, exec_ret_far,
-	exec_iret, exec_int, exec_int3, exec_into, exec_int1, exec_ud;
+	exec_iret, exec_int, exec_int3, exec_into, exec_int1, exec_ud, exec_gp0;
 /* exec_syscall.c */
 exec_fn exec_syscall, exec_sysret, exec_sysenter, exec_sysexit, exec_swapgs, exec_rdfsbase,
 	exec_rdgsbase, exec_wrfsbase, exec_wrgsbase;

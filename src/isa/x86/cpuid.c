@@ -1,0 +1,433 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cpuid.c - CPU models, and what CPUID shows of them.
+ *
+ * A model is a list of features.  What is shown beyond the features is plausible for a
+ * server CPU of the host's vendor with one thread a core, and says of each leak of
+ * speculation that this CPU does not have it, which is true: guest instructions are not
+ * executed speculatively by anything the guest could train.
+ *
+ * Source: SDM volume 2A, "CPUID"; AMD APM volume 3, "Obtaining Processor Information via the
+ * CPUID Instruction"; Linux, Documentation/virt/kvm/x86/cpuid.rst.
+ */
+#include <cpuid.h>
+#include <errno.h>
+#include <stdio.h>
+
+#include "isa/x86/insn.h"
+#include "isa/x86/priv.h"
+#include "sundog/clock.h"
+#include "sundog/err.h"
+#include "sundog/machine.h"
+
+struct feature_bit {
+	u32 leaf;
+	u8 sub, reg, bit;
+};
+
+static const struct feature_bit bits[NR_FEATURES] = {
+#define FEATURE(name, leaf, sub, reg, bit, doc) [FEAT_##name] = {leaf, sub, reg, bit},
+#include "isa/x86/features.def"
+#undef FEATURE
+};
+
+/* --- models ------------------------------------------------------------------------------------
+ */
+
+/* The psABI's levels, and what every system needs of the privileged half. */
+static const u8 base_features[] = {
+	FEAT_BASE,   FEAT_FPU,		FEAT_VME,	 FEAT_DE,	  FEAT_PSE,	FEAT_TSC,
+	FEAT_MSR,    FEAT_PAE,		FEAT_MCE,	 FEAT_CX8,	  FEAT_APIC,	FEAT_SEP,
+	FEAT_MTRR,   FEAT_PGE,		FEAT_MCA,	 FEAT_CMOV,	  FEAT_PAT,	FEAT_PSE36,
+	FEAT_CLFSH,  FEAT_MMX,		FEAT_FXSR,	 FEAT_SSE,	  FEAT_SSE2,	FEAT_SS,
+	FEAT_X2APIC, FEAT_TSC_DEADLINE, FEAT_HYPERVISOR, FEAT_TSC_ADJUST, FEAT_SYSCALL, FEAT_NX,
+	FEAT_LM,
+};
+
+static const u8 v2_features[] = {
+	FEAT_SSE3,     FEAT_SSSE3,  FEAT_CX16,	     FEAT_SSE41,    FEAT_SSE42,
+	FEAT_POPCNT,   FEAT_LAHF,   FEAT_PCID,	     FEAT_INVPCID,  FEAT_XSAVE,
+	FEAT_XSAVEOPT, FEAT_XSAVEC, FEAT_XGETBV1,    FEAT_FSGSBASE, FEAT_SMEP,
+	FEAT_SMAP,     FEAT_UMIP,   FEAT_ERMS,	     FEAT_FSRM,	    FEAT_PDPE1GB,
+	FEAT_RDTSCP,   FEAT_RDPID,  FEAT_CLFLUSHOPT, FEAT_CLWB,	    FEAT_PREFETCHW,
+};
+
+/* Run by native thunks or the host's own instructions: only where the host has them. */
+static const u8 host_features[] = {
+	FEAT_AES, FEAT_PCLMUL, FEAT_SHA, FEAT_MOVBE, FEAT_RDRAND, FEAT_RDSEED,
+};
+
+const char *const x86_models[] = {"x86-64-v2", "x86-64", NULL};
+
+static void add(struct cpu_features *f, const u8 *list, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		f->have[list[i] / 8] |= 1u << (list[i] % 8);
+}
+
+static bool has(const struct cpu_features *f, unsigned feature)
+{
+	return f->have[feature / 8] >> (feature % 8) & 1;
+}
+
+bool x86_has(const struct x86_cpu *cpu, unsigned feature)
+{
+	return has(cpu->v.machine->features, feature);
+}
+
+bool x86_is_amd(const struct cpu_features *f)
+{
+	return !strcmp(f->vendor, "AuthenticAMD");
+}
+
+static bool host_has(unsigned feature)
+{
+	const struct feature_bit *b = &bits[feature];
+	u32 r[4];
+
+	if (!__get_cpuid_count(b->leaf, b->sub, &r[0], &r[1], &r[2], &r[3]))
+		return false;
+	return r[b->reg] >> b->bit & 1;
+}
+
+static void host_vendor(char vendor[13])
+{
+	u32 r[4] = {0};
+
+	__get_cpuid(0, &r[0], &r[1], &r[2], &r[3]);
+	memcpy(vendor, &r[1], 4);
+	memcpy(vendor + 4, &r[3], 4);
+	memcpy(vendor + 8, &r[2], 4);
+	vendor[12] = 0;
+	/* The signature below is one of these two. */
+	if (strcmp(vendor, "AuthenticAMD") && strcmp(vendor, "GenuineIntel"))
+		memcpy(vendor, "GenuineIntel", 13);
+}
+
+/* EPYC of the fourth generation, Xeon of the same age: no erratum that systems work around. */
+enum { SIGNATURE_AMD = 0x00a10f11, SIGNATURE_INTEL = 0x000806f8 };
+
+static unsigned distance(const char *a, const char *b)
+{
+	unsigned row[33], la = (unsigned)strlen(a), lb = (unsigned)strlen(b);
+
+	if (lb > 32)
+		return lb;
+	for (unsigned j = 0; j <= lb; j++)
+		row[j] = j;
+	for (unsigned i = 1; i <= la; i++) {
+		unsigned diag = row[0];
+
+		row[0] = i;
+		for (unsigned j = 1; j <= lb; j++) {
+			unsigned best = diag + (a[i - 1] != b[j - 1]);
+
+			diag = row[j];
+			if (row[j] + 1 < best)
+				best = row[j] + 1;
+			if (row[j - 1] + 1 < best)
+				best = row[j - 1] + 1;
+			row[j] = best;
+		}
+	}
+	return row[lb];
+}
+
+static int unknown_model(const char *model, struct err *e)
+{
+	const char *nearest = x86_models[0];
+	char all[160] = "";
+
+	for (unsigned i = 0; x86_models[i]; i++) {
+		size_t n = strlen(all);
+
+		if (distance(model, x86_models[i]) < distance(model, nearest))
+			nearest = x86_models[i];
+		snprintf(all + n, sizeof(all) - n, "%s%s", i ? ", " : "", x86_models[i]);
+	}
+	return err_set(e, -EINVAL, "unknown CPU model '%.40s': did you mean '%s'? (there are: %s)",
+		       model, nearest, all);
+}
+
+int x86_features_init(struct cpu_features *f, const char *model, struct err *e)
+{
+	bool known = false;
+
+	memset(f, 0, sizeof(*f));
+	for (unsigned i = 0; x86_models[i]; i++) {
+		if (!strcmp(model, x86_models[i])) {
+			f->model = x86_models[i];
+			known = true;
+		}
+	}
+	if (!known)
+		return unknown_model(model, e);
+	add(f, base_features, ARRAY_SIZE(base_features));
+	if (!strcmp(model, "x86-64-v2")) {
+		add(f, v2_features, ARRAY_SIZE(v2_features));
+		for (unsigned i = 0; i < ARRAY_SIZE(host_features); i++)
+			if (host_has(host_features[i]))
+				add(f, &host_features[i], 1);
+	}
+	host_vendor(f->vendor);
+	f->signature = x86_is_amd(f) ? SIGNATURE_AMD : SIGNATURE_INTEL;
+	f->phys_bits = 40;
+	f->nr_cpus = 1;
+	snprintf(f->brand, sizeof(f->brand), "Sundog %s CPU", model);
+	return 0;
+}
+
+/* --- leaves
+ * ------------------------------------------------------------------------------------------ */
+
+enum { EAX, EBX, ECX, EDX };
+
+enum { MAX_LEAF = 0x1f, MAX_EXT_LEAF = 0x80000021u & 0xff };
+#define EXT_LEAVES 0x80000000u
+#define HV_LEAVES 0x40000000u
+
+/* All features of a leaf, in their places. */
+static void put_features(const struct cpu_features *f, u32 leaf, u32 sub, u32 out[4])
+{
+	for (unsigned i = FEAT_BASE + 1; i < NR_FEATURES; i++)
+		if (bits[i].leaf == leaf && bits[i].sub == sub && has(f, i))
+			out[bits[i].reg] |= 1u << bits[i].bit;
+}
+
+static void put_vendor(const struct cpu_features *f, u32 out[4])
+{
+	out[EBX] = ld_le32(f->vendor);
+	out[EDX] = ld_le32(f->vendor + 4);
+	out[ECX] = ld_le32(f->vendor + 8);
+}
+
+static void leaf_1(struct x86_cpu *cpu, const struct cpu_features *f, u32 out[4])
+{
+	out[EAX] = f->signature;
+	out[EBX] = cpu->v.index << 24 | f->nr_cpus << 16 | 8 << 8; /* CLFLUSH: 64 bytes */
+	put_features(f, 1, 0, out);
+	if (f->nr_cpus > 1)
+		out[EDX] |= 1u << bits[FEAT_HTT].bit;
+	if (cpu->st.cr4 & CR4_OSXSAVE)
+		out[ECX] |= 1u << bits[FEAT_OSXSAVE].bit;
+}
+
+/* One cache: type (1 data, 2 code, 3 both), level, size; 64-byte lines; shared by n CPUs. */
+static void cache(u32 out[4], unsigned type, unsigned level, u32 kib, unsigned ways,
+		  unsigned shared)
+{
+	out[EAX] = type | level << 5 | 1 << 8 | (shared - 1) << 14;
+	out[EBX] = 63 | (ways - 1) << 22;
+	out[ECX] = kib * 1024 / 64 / ways - 1;
+}
+
+static void leaf_caches(const struct cpu_features *f, u32 sub, bool intel, u32 out[4])
+{
+	switch (sub) {
+	case 0: cache(out, 1, 1, 32, 8, 1); break;
+	case 1: cache(out, 2, 1, 32, 8, 1); break;
+	case 2: cache(out, 3, 2, 1024, 8, 1); break;
+	case 3: cache(out, 3, 3, 16384, 16, f->nr_cpus); break;
+	default: return;
+	}
+	if (intel)
+		out[EAX] |= (f->nr_cpus - 1) << 26;
+}
+
+static void leaf_7(const struct cpu_features *f, u32 sub, u32 out[4])
+{
+	if (sub)
+		return;
+	put_features(f, 7, 0, out);
+	/* SPEC_CTRL, ARCH_CAPABILITIES: that IBRS is always on and the leaks are not there. */
+	if (!x86_is_amd(f))
+		out[EDX] |= 1u << 26 | 1u << 29;
+}
+
+static void leaf_topology(struct x86_cpu *cpu, const struct cpu_features *f, u32 sub, u32 out[4])
+{
+	unsigned core_bits = 0;
+
+	while (1u << core_bits < f->nr_cpus)
+		core_bits++;
+	out[ECX] = sub;
+	out[EDX] = cpu->v.index;
+	if (sub == 0) { /* threads of a core */
+		out[EBX] = 1;
+		out[ECX] |= 1 << 8;
+	} else if (sub == 1) { /* cores of the package */
+		out[EAX] = core_bits;
+		out[EBX] = f->nr_cpus;
+		out[ECX] |= 2 << 8;
+	}
+}
+
+static u64 xcr0_allowed(const struct cpu_features *f)
+{
+	return has(f, FEAT_XSAVE) ? 3 | (has(f, FEAT_AVX) ? 4 : 0) : 1;
+}
+
+u64 x86_xcr0_allowed(const struct x86_cpu *cpu)
+{
+	return xcr0_allowed(cpu->v.machine->features);
+}
+
+static void leaf_xsave(struct x86_cpu *cpu, const struct cpu_features *f, u32 sub, u32 out[4])
+{
+	u64 all = xcr0_allowed(f);
+
+	if (!has(f, FEAT_XSAVE))
+		return;
+	if (sub == 0) {
+		out[EAX] = (u32)all;
+		out[EBX] = x86_xsave_size(cpu->st.xcr0, false);
+		out[ECX] = x86_xsave_size(all, false);
+	} else if (sub == 1) {
+		put_features(f, 0xd, 1, out);
+		out[EBX] = x86_xsave_size(cpu->st.xcr0, true);
+	} else if (sub == 2 && (all & 4)) {
+		out[EAX] = 256;
+		out[EBX] = 576;
+	}
+}
+
+static void leaf_basic(struct x86_cpu *cpu, const struct cpu_features *f, u32 leaf, u32 sub,
+		       u32 out[4])
+{
+	switch (leaf) {
+	case 0:
+		out[EAX] = MAX_LEAF;
+		put_vendor(f, out);
+		break;
+	case 1: leaf_1(cpu, f, out); break;
+	case 2:
+		if (!x86_is_amd(f))
+			out[EAX] = 0x00feff01; /* one query; see leaf 4 */
+		break;
+	case 4:
+		if (!x86_is_amd(f))
+			leaf_caches(f, sub, true, out);
+		break;
+	case 6: out[EAX] = 1 << 2; break; /* ARAT: the APIC timer never stops */
+	case 7: leaf_7(f, sub, out); break;
+	case 0xb:
+	case 0x1f: leaf_topology(cpu, f, sub, out); break;
+	case 0xd: leaf_xsave(cpu, f, sub, out); break;
+	case 0x15: /* TSC = crystal * EBX / EAX */
+		out[EAX] = out[EBX] = 1;
+		out[ECX] = f->tsc_hz >> 32 ? 0 : (u32)f->tsc_hz;
+		break;
+	case 0x16: out[EAX] = out[EBX] = (u32)(f->tsc_hz / 1000000); break;
+	default: break;
+	}
+}
+
+/* KVM's clock, which every engine can keep: CLOCKSOURCE2, no I/O delays, stable. */
+enum { KVM_FEATURES = 1 << 3 | 1 << 1 | 1 << 24 };
+
+static void leaf_hypervisor(const struct cpu_features *f, u32 leaf, u32 out[4])
+{
+	if (!has(f, FEAT_HYPERVISOR))
+		return;
+	switch (leaf) {
+	case HV_LEAVES:
+		out[EAX] = HV_LEAVES + 0x10;
+		out[EBX] = ld_le32("KVMK");
+		out[ECX] = ld_le32("VMKV");
+		out[EDX] = ld_le32("M\0\0\0");
+		break;
+	case HV_LEAVES + 1: out[EAX] = KVM_FEATURES; break;
+	case HV_LEAVES + 0x10:
+		out[EAX] = (u32)(f->tsc_hz / 1000);
+		out[EBX] = APIC_TIMER_HZ / 1000;
+		break;
+	default: break;
+	}
+}
+
+static void leaf_ext_features(const struct cpu_features *f, u32 out[4])
+{
+	put_features(f, 0x80000001, 0, out);
+	if (!x86_is_amd(f))
+		return;
+	out[EAX] = f->signature;
+	out[ECX] |= 1u << 4 | 1u << 22; /* CR8_LEGACY is not; TOPOEXT */
+	out[ECX] &= ~(1u << 4);
+	/* AMD repeats leaf 1. */
+	for (unsigned i = FEAT_BASE + 1; i < NR_FEATURES; i++)
+		if (bits[i].leaf == 1 && bits[i].reg == EDX && has(f, i) &&
+		    (1u << bits[i].bit & 0x0183f3ff))
+			out[EDX] |= 1u << bits[i].bit;
+}
+
+static void leaf_extended(struct x86_cpu *cpu, const struct cpu_features *f, u32 leaf, u32 sub,
+			  u32 out[4])
+{
+	unsigned core_bits = 0;
+	bool amd = x86_is_amd(f);
+
+	while (1u << core_bits < f->nr_cpus)
+		core_bits++;
+	switch (leaf - EXT_LEAVES) {
+	case 0:
+		out[EAX] = EXT_LEAVES + (amd ? MAX_EXT_LEAF : 8);
+		if (amd)
+			put_vendor(f, out);
+		break;
+	case 1: leaf_ext_features(f, out); break;
+	case 2:
+	case 3:
+	case 4:
+		for (unsigned i = 0; i < 4; i++)
+			out[i] = ld_le32(f->brand + 16 * (leaf - EXT_LEAVES - 2) + 4 * i);
+		break;
+	case 5:
+		if (amd)
+			out[ECX] = out[EDX] = 32u << 24 | 8 << 16 | 1 << 8 | 64;
+		break;
+	case 6:
+		out[ECX] = 1024u << 16 | 6 << 12 | (amd ? 1 << 8 : 0) | 64;
+		if (amd)
+			out[EDX] = 32u << 18 | 8 << 12 | 1 << 8 | 64;
+		break;
+	case 7: out[EDX] = 1 << 8; break; /* invariant TSC */
+	case 8:
+		out[EAX] = f->phys_bits | 48 << 8;
+		if (amd) {
+			out[EBX] = 1u << 26; /* SSB_NO */
+			out[ECX] = (f->nr_cpus - 1) | core_bits << 12;
+		}
+		break;
+	case 0x1d:
+		if (amd)
+			leaf_caches(f, sub, false, out);
+		break;
+	case 0x1e:
+		if (amd) {
+			out[EAX] = out[EBX] = cpu->v.index;
+		}
+		break;
+	case 0x21: /* LFENCE serialises, null selectors clear bases, AutoIBRS, SRSO_NO, TSA_*_NO */
+		if (amd) {
+			out[EAX] = 1u << 2 | 1u << 6 | 1u << 8 | 1u << 29;
+			out[ECX] = 1u << 1 | 1u << 2;
+		}
+		break;
+	default: break;
+	}
+}
+
+void x86_cpuid(struct x86_cpu *cpu, u32 leaf, u32 sub, u32 out[4])
+{
+	const struct cpu_features *f = cpu->v.machine->features;
+
+	memset(out, 0, 4 * sizeof(out[0]));
+	if (leaf >= EXT_LEAVES && leaf <= EXT_LEAVES + MAX_EXT_LEAF)
+		leaf_extended(cpu, f, leaf, sub, out);
+	else if (leaf >= HV_LEAVES && leaf <= HV_LEAVES + 0xff)
+		leaf_hypervisor(f, leaf, out);
+	else if (leaf <= MAX_LEAF)
+		leaf_basic(cpu, f, leaf, sub, out);
+	else if (!x86_is_amd(f)) /* Intel: beyond the last, as the last basic one */
+		leaf_basic(cpu, f, MAX_LEAF, sub, out);
+}
