@@ -46,7 +46,7 @@ exec_fn exec_movs, exec_cmps, exec_stos, exec_lods, exec_scas, exec_ins, exec_ou
 /* exec_bcd.c */
 exec_fn exec_aaa, exec_aas, exec_aam, exec_aad, exec_daa, exec_das, exec_salc;
 /* exec_misc.c */
-exec_fn exec_gp0, exec_lahf, exec_sahf, exec_clc, exec_stc, exec_cmc, exec_cld, exec_std, exec_nop,
+exec_fn exec_lahf, exec_sahf, exec_clc, exec_stc, exec_cmc, exec_cld, exec_std, exec_nop,
 	exec_pause, exec_bound, exec_lfence, exec_mfence, exec_sfence, exec_clflush,
 	exec_clflushopt, exec_clwb, exec_rdrand, exec_rdseed;
 

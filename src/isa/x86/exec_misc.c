@@ -12,12 +12,6 @@
 
 enum { AH = 1 }; /* its byte offset in the registers */
 
-/* More than 15 bytes. */
-void exec_gp0(struct x86_cpu *cpu, const struct op *op)
-{
-	x86_raise_gp(cpu, 0);
-}
-
 void exec_lahf(struct x86_cpu *cpu, const struct op *op)
 {
 	gpr_write(cpu, AH, flags_get(cpu) | FL_FIXED, 1);
