@@ -38,6 +38,8 @@ static int pc_build(struct machine *m, const struct machine_cfg *cfg, struct err
 	if (!pc)
 		return err_set(e, -ENOMEM, "out of memory");
 	pc->m = m;
+	pc->boot.m = m;
+	pc->boot.rsdp = PC_TABLES;
 	m->board_priv = pc;
 	rc = pc_map_ram(pc, e);
 	if (rc == 0) {
@@ -48,6 +50,8 @@ static int pc_build(struct machine *m, const struct machine_cfg *cfg, struct err
 		rc = boot_open(&pc->boot, m, cfg, e);
 		pc->has_kernel = rc == 0;
 	}
+	if (rc == 0)
+		pc_fill_fwcfg(pc);
 	return rc; /* machine_free() destroys the rest */
 }
 
@@ -68,10 +72,12 @@ static int pc_reset(struct machine *m, struct err *e)
 	struct pc *pc = m->board_priv;
 	int rc;
 
-	pc->boot.m = m;
 	rc = put_bios_data(pc);
 	if (rc)
 		return err_set(e, rc, "cannot write the BIOS data area");
+	rc = pc_put_tables(pc, e);
+	if (rc)
+		return rc;
 	return pc->has_kernel ? boot_load(&pc->boot, e) : 0;
 }
 

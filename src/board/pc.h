@@ -45,6 +45,7 @@ struct pc {
 	unsigned pic_used[PC_ISA_IRQS], ioapic_used[IOAPIC_PINS];
 	struct pc_line lines[PC_MAX_LINES];
 	unsigned nr_lines;
+	u8 e820[BOOT_MAX_RANGES * 20]; /* for fw_cfg */
 };
 
 extern const struct board board_pc;
@@ -60,6 +61,10 @@ u64 pc_high_ram(const struct machine *m); /* bytes above 4 GiB */
 void pc_init_lines(struct pc *pc);
 struct irq_line pc_irq(struct machine *m, unsigned gsi);
 struct irq_line pc_ioapic_only(struct pc *pc, unsigned gsi);
+
+/* tables.c: ACPI tables and fw_cfg items; after the devices. */
+int pc_put_tables(struct pc *pc, struct err *e);
+void pc_fill_fwcfg(struct pc *pc);
 
 /* devices.c: the board's own and those of --device. */
 int pc_add_devices(struct pc *pc, const struct machine_cfg *cfg, struct err *e);

@@ -13,4 +13,6 @@ extern const struct device_type pvpanic_type;
 extern const struct device_type testdev_type;
 extern const struct device_type uart16550_type;
 
+bool i8042_has_mouse(const struct device *dev);
+
 #endif

@@ -57,6 +57,11 @@ struct i8042 {
 	u8 pending; /* a command whose parameter comes next */
 };
 
+bool i8042_has_mouse(const struct device *dev)
+{
+	return container_of(dev, const struct i8042, dev)->has_aux;
+}
+
 static void ps2_put(struct ps2 *p, u8 byte)
 {
 	if (p->count == QUEUE_SIZE)
