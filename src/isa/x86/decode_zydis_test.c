@@ -206,9 +206,9 @@ static bool same_imm(struct tc *t, const ZydisDecodedOperand *o, enum operand to
 	}
 	if (o->type != ZYDIS_OPERAND_TYPE_IMMEDIATE)
 		return DIFF(t, "not an immediate for Zydis");
-	if (operands[token].kind == OK_IMM_ENTER)
-		bytes = 2;
-	if (!bytes || (operands[token].kind != OK_IMM && o->imm.is_signed))
+	if (operands[token].kind == OK_IMM_ENTER) /* Zydis has two operands */
+		return v == (o[0].imm.value.u | o[1].imm.value.u << 16) || DIFF(t, "ENTER differs");
+	if (!bytes || operands[token].kind != OK_IMM)
 		bytes = 8;
 	if ((v ^ o->imm.value.u) << (64 - 8 * bytes))
 		return DIFF(t, "immediate %#llx here, %#llx for Zydis", (unsigned long long)v,
