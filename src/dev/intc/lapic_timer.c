@@ -105,10 +105,13 @@ u32 lapic_timer_count(struct lapic *l)
 
 void lapic_timer_stop(struct lapic *l)
 {
+	bool armed = l->timer_count || l->tsc_deadline;
+
 	l->timer_count = 0;
 	l->timer_anchor = 0;
 	l->tsc_deadline = 0;
-	vcpu_set_deadline(l->cpu, 0);
+	if (armed)
+		vcpu_set_deadline(l->cpu, 0);
 }
 
 void lapic_timer_write_icr(struct lapic *l, u32 val)

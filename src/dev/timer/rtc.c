@@ -15,8 +15,9 @@
  * A reset clears PIE, AIE, UIE, SQWE and register C; time and memory go on, as with a battery.
  *
  * Time is clock_wall() plus what the guest set.  While SET is 1 or the divider is held in reset
- * (DV 6, 7) the registers stand still; then time goes on from them.  Flags are worked out when
- * somebody looks, or when a timer comes for an interrupt that is enabled.
+ * (DV 6, 7) the registers stand still; then time goes on from them, SET leaving the fraction of
+ * the second alone.  Flags are worked out when somebody looks, or when a timer comes for an
+ * interrupt that is enabled.
  *
  * Not modelled: daylight saving (DSE), the square wave, time bases other than 32768 Hz, extended
  * memory at 0x72.
@@ -76,7 +77,6 @@ struct rtc {
 	bool nmi_masked;
 	u8 cmos[128]; /* time registers: as of the last look, A without UIP, C is flags */
 	i64 offset;   /* ns: the guest's time minus clock_wall() */
-	u64 held_ns;  /* while time stands still: how much of the second had passed */
 	u8 dow_shift; /* day of week minus that of the date */
 	u64 seen;     /* the guest's time up to which flags are known */
 };
@@ -138,12 +138,17 @@ static unsigned hours_from_reg(const struct rtc *r, u8 v)
 	return from_reg(r, v & 0x7f) % 12 + (v & 0x80 ? 12 : 0);
 }
 
-static bool rtc_runs(const struct rtc *r)
+static bool divider_runs(const struct rtc *r)
 {
-	return !(r->cmos[RTC_B] & B_SET) && (r->cmos[RTC_A] & A_DV) < 0x60;
+	return (r->cmos[RTC_A] & A_DV) < 0x60;
 }
 
-/* The guest's time in ns since 1970; only if it runs. */
+static bool rtc_runs(const struct rtc *r)
+{
+	return !(r->cmos[RTC_B] & B_SET) && divider_runs(r);
+}
+
+/* The guest's time in ns since 1970; under SET, its seconds mean nothing. */
 static u64 rtc_now(struct rtc *r)
 {
 	return clock_wall(r->dev.machine) + (u64)r->offset;
@@ -271,7 +276,7 @@ static void rtc_flags(struct rtc *r, u64 now)
 		return;
 	if (cycles && cycles_at(now) / cycles != cycles_at(old) / cycles)
 		r->cmos[RTC_C] |= C_PF;
-	if (now / NS_PER_SEC != old / NS_PER_SEC) {
+	if (rtc_runs(r) && now / NS_PER_SEC != old / NS_PER_SEC) {
 		r->cmos[RTC_C] |= C_UF;
 		alarm = next_alarm(r, old / NS_PER_SEC);
 		if (alarm && alarm <= now / NS_PER_SEC)
@@ -293,6 +298,8 @@ static u64 next_event(struct rtc *r)
 
 	if ((b & B_PIE) && cycles)
 		next = cycle_start((cycles_at(r->seen) / cycles + 1) * cycles);
+	if (!rtc_runs(r))
+		return next;
 	if (b & B_UIE)
 		next = earlier(next, (r->seen / NS_PER_SEC + 1) * NS_PER_SEC);
 	if (b & B_AIE) {
@@ -309,11 +316,12 @@ static void rtc_update(struct rtc *r)
 	u64 next = ~0ull, now = 0;
 	u8 *c = &r->cmos[RTC_C];
 
-	if (rtc_runs(r)) {
+	if (divider_runs(r)) {
 		now = rtc_now(r);
 		rtc_flags(r, now);
-		regs_from_time(r, r->seen / NS_PER_SEC);
 	}
+	if (rtc_runs(r))
+		regs_from_time(r, r->seen / NS_PER_SEC);
 	*c &= ~C_IRQF;
 	if (*c & r->cmos[RTC_B] & (C_PF | C_AF | C_UF))
 		*c |= C_IRQF;
@@ -360,26 +368,19 @@ static u8 cmos_read(struct rtc *r, unsigned i)
 /* Registers A and B: what starts and stops time, and how registers show it. */
 static void control_write(struct rtc *r, unsigned i, u8 val)
 {
-	bool ran = rtc_runs(r), divider_ran = (r->cmos[RTC_A] & A_DV) < 0x60;
-	u64 sub = ran ? r->seen % NS_PER_SEC : r->held_ns;
+	bool ran = rtc_runs(r), divider_ran = divider_runs(r);
 
-	if (i == RTC_A) {
+	if (i == RTC_A)
 		r->cmos[RTC_A] = val & ~A_UIP;
-		/* "The first update cycle begins one-half second" after the divider's reset. */
-		if (!divider_ran && (val & A_DV) < 0x60)
-			sub = NS_PER_SEC / 2;
-	} else {
-		if (val & B_SET)
-			val &= ~B_UIE;
-		r->cmos[RTC_B] = val;
+	else
+		r->cmos[RTC_B] = val & B_SET ? val & ~B_UIE : val;
+	/* "The first update cycle begins one-half second" after the divider's reset. */
+	if (!divider_ran && divider_runs(r)) {
+		r->offset += (i64)(NS_PER_SEC / 2) - (i64)(rtc_now(r) % NS_PER_SEC);
+		r->seen = rtc_now(r);
 	}
-	if (ran && !rtc_runs(r)) {
-		r->held_ns = sub;
-	} else if (!ran && rtc_runs(r)) {
-		set_time(r, sub);
-	} else {
-		r->held_ns = sub;
-	}
+	if (!ran && rtc_runs(r))
+		set_time(r, rtc_now(r) % NS_PER_SEC);
 }
 
 static void cmos_write(struct rtc *r, unsigned i, u8 val)
@@ -506,8 +507,10 @@ static int rtc_post_load(struct device *dev, struct err *e)
 {
 	struct rtc *r = (struct rtc *)dev;
 
-	if (r->index > 127 || r->dow_shift > 6 || r->held_ns >= NS_PER_SEC)
+	if (r->index > 127 || r->dow_shift > 6)
 		return err_set(e, -EINVAL, "%s: its state is damaged", dev->id);
+	if (r->seen > rtc_now(r))
+		r->seen = rtc_now(r);
 	rtc_update(r);
 	return 0;
 }
@@ -519,10 +522,13 @@ static const struct param rtc_params[] = {
 };
 
 static const struct state_field rtc_state[] = {
-	STATE_FIELD(struct rtc, index, STATE_INT),   STATE_FIELD(struct rtc, nmi_masked, STATE_INT),
-	STATE_FIELD(struct rtc, cmos, STATE_BLOB),   STATE_FIELD(struct rtc, offset, STATE_INT),
-	STATE_FIELD(struct rtc, held_ns, STATE_INT), STATE_FIELD(struct rtc, dow_shift, STATE_INT),
-	STATE_FIELD(struct rtc, seen, STATE_INT),    {0},
+	STATE_FIELD(struct rtc, index, STATE_INT),
+	STATE_FIELD(struct rtc, nmi_masked, STATE_INT),
+	STATE_FIELD(struct rtc, cmos, STATE_BLOB),
+	STATE_FIELD(struct rtc, offset, STATE_INT),
+	STATE_FIELD(struct rtc, dow_shift, STATE_INT),
+	STATE_FIELD(struct rtc, seen, STATE_INT),
+	{0},
 };
 
 const struct device_type mc146818rtc_type = {
