@@ -42,13 +42,15 @@ void x86_dump(struct vcpu *v, FILE *f)
 {
 	static const char *const gprs[] = {"RAX", "RCX", "RDX", "RBX", "RSP", "RBP", "RSI", "RDI",
 					   "R8",  "R9",	 "R10", "R11", "R12", "R13", "R14", "R15"};
+	static const char *const activity[] = {"running", "halted", "waits for SIPI", "shut down"};
 	static const char *const segs[] = {"ES", "CS", "SS", "DS", "FS", "GS"};
 	const struct cpu_state *st = v->state;
 
 	for (unsigned i = 0; i < NR_GPRS; i++)
 		fprintf(f, "  %-3s %016" PRIx64 "%s", gprs[i], st->gpr[i], i % 4 == 3 ? "\n" : "");
-	fprintf(f, "  RIP %016" PRIx64 "  RFLAGS %08" PRIx64 "  CPL %u\n", st->rip, st->rflags,
-		x86_cpu(v)->cpl);
+	fprintf(f, "  RIP %016" PRIx64 "  RFLAGS %08" PRIx64 "  CPL %u, %u-bit code, %s\n", st->rip,
+		st->rflags, x86_cpu(v)->cpl, 16 << x86_cpu(v)->code_size,
+		activity[st->activity & 3]);
 	for (unsigned i = 0; i < NR_SEGS; i++)
 		print_seg(f, segs[i], &st->seg[i]);
 	print_seg(f, "LDTR", &st->ldtr);

@@ -4,16 +4,20 @@
 
 #include <errno.h>
 
+#include "isa/x86/priv.h"
 #include "sundog/machine.h"
 
 int x86_translate(struct vcpu *v, gva_t va, gpa_t *pa, u64 *page_left)
 {
+	struct x86_cpu *cpu = x86_cpu(v);
 	struct page_walk w;
 
-	if (x86_walk(x86_cpu(v), va, MEM_READ, false, false, WALK_PEEK, &w))
+	if (cpu->long_mode ? !x86_canonical(va) : va >> 32)
+		return -EFAULT;
+	if (x86_walk(cpu, va, MEM_READ, false, true, WALK_PEEK, &w))
 		return -EFAULT;
 	*pa = w.gpa;
-	*page_left = PAGE_SIZE_4K - (va & (PAGE_SIZE_4K - 1));
+	*page_left = (1ull << w.page_bits) - (va & ((1ull << w.page_bits) - 1));
 	return 0;
 }
 

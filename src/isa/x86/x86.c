@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "isa/x86/inspect.h"
 #include "isa/x86/priv.h"
 #include "sundog/clock.h"
 #include "sundog/err.h"
@@ -141,61 +142,6 @@ static int x86_features(struct machine *m, const char *model, struct err *e)
 	return 0;
 }
 
-static int x86_translate(struct vcpu *v, gva_t va, gpa_t *pa, u64 *page_left)
-{
-	struct x86_cpu *cpu = x86_cpu(v);
-	struct page_walk w;
-
-	if (cpu->long_mode ? !x86_canonical(va) : va >> 32)
-		return -EFAULT;
-	if (x86_walk(cpu, va, MEM_READ, false, true, WALK_PEEK, &w))
-		return -EFAULT;
-	*pa = w.gpa;
-	*page_left = (1ull << w.page_bits) - (va & ((1ull << w.page_bits) - 1));
-	return 0;
-}
-
-/* --- registers for people ----------------------------------------------------------------------
- */
-
-static void dump_seg(FILE *f, const char *name, const struct seg *s)
-{
-	fprintf(f, "%s %04x base %016llx limit %08x attr %04x%s\n", name, s->sel,
-		(unsigned long long)s->base, s->limit, s->attr,
-		s->attr & SEG_P ? "" : " (unusable)");
-}
-
-static void x86_dump(struct vcpu *v, FILE *f)
-{
-	static const char *const gpr[] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
-					  "r8 ", "r9 ", "r10", "r11", "r12", "r13", "r14", "r15"};
-	static const char *const seg[] = {"es ", "cs ", "ss ", "ds ", "fs ", "gs "};
-	static const char *const activity[] = {"running", "halted", "waits for SIPI", "shut down"};
-	const struct x86_cpu *cpu = x86_cpu(v);
-	const struct cpu_state *st = &cpu->st;
-
-	fprintf(f, "cpu%u: %s, CPL %u, %s code\n", v->index, activity[st->activity & 3], cpu->cpl,
-		cpu->code_size == CODE64   ? "64-bit"
-		: cpu->code_size == CODE32 ? "32-bit"
-					   : "16-bit");
-	for (unsigned i = 0; i < NR_GPRS; i++)
-		fprintf(f, "%s %016llx%s", gpr[i], (unsigned long long)st->gpr[i],
-			i % 4 == 3 ? "\n" : "  ");
-	fprintf(f, "rip %016llx  rflags %016llx\n", (unsigned long long)st->rip,
-		(unsigned long long)st->rflags);
-	for (unsigned i = 0; i < NR_SEGS; i++)
-		dump_seg(f, seg[i], &st->seg[i]);
-	dump_seg(f, "ldt", &st->ldtr);
-	dump_seg(f, "tr ", &st->tr);
-	fprintf(f, "gdt base %016llx limit %04x  idt base %016llx limit %04x\n",
-		(unsigned long long)st->gdtr.base, st->gdtr.limit,
-		(unsigned long long)st->idtr.base, st->idtr.limit);
-	fprintf(f, "cr0 %08llx  cr2 %016llx  cr3 %016llx  cr4 %08llx  efer %08llx\n",
-		(unsigned long long)st->cr0, (unsigned long long)st->cr2,
-		(unsigned long long)st->cr3, (unsigned long long)st->cr4,
-		(unsigned long long)st->efer);
-}
-
 const struct isa_ops x86_isa = {
 	.name = "x86",
 	.vcpu_new = x86_vcpu_new,
@@ -208,5 +154,6 @@ const struct isa_ops x86_isa = {
 	.features = x86_features,
 	.translate = x86_translate,
 	.dump = x86_dump,
-	.autopsy = x86_dump,
+	.disasm = x86_disasm,
+	.autopsy = x86_autopsy,
 };
