@@ -81,33 +81,3 @@ int list_device(const char *name, FILE *f, struct err *e)
 		return err_set(e, -EINVAL, "there is no device %s; did you mean %s?", name, near);
 	return err_set(e, -EINVAL, "there is no device %s; --device help lists them", name);
 }
-
-static int enable_one(const char *pattern, struct err *e)
-{
-	bool any = false;
-	const char *near;
-
-	for (int i = 0; trace_names[i]; i++)
-		if (fnmatch(pattern, trace_names[i], 0) == 0)
-			any = trace_on[i] = true;
-	if (any)
-		return 0;
-	near = nearest(pattern, trace_names);
-	if (near)
-		return err_set(e, -EINVAL, "no trace point matches %s; did you mean %s?", pattern,
-			       near);
-	return err_set(e, -EINVAL, "no trace point matches %s; --trace help lists them", pattern);
-}
-
-int trace_enable(const char *patterns, struct err *e)
-{
-	char *copy = strdup(patterns), *save = NULL;
-	int r = 0;
-
-	if (!copy)
-		return err_set(e, -ENOMEM, "out of memory; close something");
-	for (char *p = strtok_r(copy, ",", &save); p && !r; p = strtok_r(NULL, ",", &save))
-		r = enable_one(p, e);
-	free(copy);
-	return r;
-}
