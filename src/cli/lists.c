@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What "help" as an option's value prints, and turning trace points on. */
+/* What "help" as an option's value prints. */
 #include <errno.h>
-#include <fnmatch.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "chardev/backend.h"
@@ -13,14 +11,6 @@
 #include "sundog/err.h"
 #include "sundog/isa.h"
 #include "sundog/opts.h"
-#include "sundog/trace.h"
-
-static const char *const trace_names[] = {
-#define TRACE(name, ...) #name,
-#include "sundog/trace.def"
-#undef TRACE
-	NULL,
-};
 
 void list_engines(FILE *f)
 {
@@ -50,12 +40,6 @@ void list_consoles(FILE *f)
 
 		fprintf(f, "%*s %s\n", n < 20 ? 20 - n : 0, "", b->doc);
 	}
-}
-
-void list_traces(FILE *f)
-{
-	for (int i = 0; trace_names[i]; i++)
-		fprintf(f, "%s\n", trace_names[i]);
 }
 
 int list_device(const char *name, FILE *f, struct err *e)

@@ -11,6 +11,7 @@
 #include "cli/signals.h"
 #include "sundog/err.h"
 #include "sundog/machine.h"
+#include "sundog/trace.h"
 
 struct run_args {
 	struct machine_cfg cfg;
@@ -67,7 +68,7 @@ static bool answer_help(const struct run_args *a, int *status)
 	else if (strcmp(a->cfg.console, "help") == 0)
 		list_consoles(stdout);
 	else if (a->trace && strcmp(a->trace, "help") == 0)
-		list_traces(stdout);
+		trace_list(stdout);
 	else {
 		for (size_t i = 0; i < a->devices.n; i++) {
 			const char *spec = a->devices.items[i];

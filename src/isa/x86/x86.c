@@ -133,8 +133,12 @@ static bool x86_wakes(struct vcpu *v)
 
 static int x86_features(struct machine *m, const char *model, struct err *e)
 {
-	int r = x86_features_init(m->features, model, e);
+	int r;
 
+	m->features = calloc(1, sizeof(*m->features)); /* freed with the machine */
+	if (!m->features)
+		return err_set(e, -ENOMEM, "out of memory");
+	r = x86_features_init(m->features, model, e);
 	if (r)
 		return r;
 	m->features->nr_cpus = m->cfg ? m->cfg->nr_cpus : 1;
