@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: MIT
+# A thin front to meson and the scripts in tools/.
+
+BUILD ?= build
+PREFIX ?= /usr/local
+GUEST = $(BUILD)/guest
+RUN_FLAGS ?=
+CHECK_FLAGS ?=
+
+.PHONY: all run check check-asan check-tsan bench fuzz soak install deps clean guest
+
+all: $(BUILD)/build.ninja
+	@tools/deps.sh build
+	ninja -C $(BUILD)
+
+# The first command: a Linux shell on the virtual machine.
+run: guest
+	@ninja -C $(BUILD) --quiet sundog
+	@echo 'booting: Ctrl-A x quits, "exit" powers off'
+	$(BUILD)/sundog run $(GUEST)/cloud/vmlinuz --initrd $(GUEST)/initrd.img $(RUN_FLAGS)
+
+guest: $(BUILD)/build.ninja
+	@tools/fetch-guest.sh $(GUEST) cloud busybox
+	@tools/mkinitrd.sh $(GUEST)/initrd.img $(GUEST)/busybox/busybox
+
+$(BUILD)/build.ninja:
+	@tools/deps.sh run
+	meson setup $(BUILD) --prefix $(PREFIX)
+
+# The second: all tests, the sanitizer builds included.
+check:
+	@tools/deps.sh check
+	@python3 tools/check.py $(CHECK_FLAGS)
+
+check-asan:
+	@tools/deps.sh check
+	@python3 tools/check.py --only asan $(CHECK_FLAGS)
+
+check-tsan:
+	@tools/deps.sh check
+	@python3 tools/check.py --only tsan $(CHECK_FLAGS)
+
+bench: guest
+	@tools/deps.sh bench
+	@ninja -C $(BUILD) --quiet sundog
+	@python3 bench/run.py --build $(BUILD)
+
+# Fuzzers for FUZZ_SECONDS each, and repeated boots for as long.
+fuzz:
+	@tools/deps.sh fuzz
+	@python3 tools/check.py --only fuzz --fuzz-seconds $(or $(FUZZ_SECONDS),600) $(CHECK_FLAGS)
+
+soak:
+	@tools/deps.sh check
+	@python3 tools/check.py --soak $(or $(SOAK_ROUNDS),20) --only boot $(CHECK_FLAGS)
+
+install: all
+	meson install -C $(BUILD)
+
+deps:
+	@tools/deps.sh check
+	@tools/deps.sh bench
+
+clean:
+	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan $(BUILD)-fuzz

@@ -1,0 +1,299 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Debian's unmodified kernels on sundog, driven from outside."""
+import argparse
+import difflib
+import hashlib
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+
+from guest import Guest, GuestError
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+HERE = os.path.dirname(os.path.abspath(__file__))
+TESTS = {}  # name: (function, seconds it may take, modes it runs in)
+
+
+def boot_test(seconds, modes=('plain',)):
+    """Register a test.  What --only asan and tsan run is asked of it by name."""
+    def register(f):
+        TESTS[f.__name__] = (f, seconds, modes)
+        return f
+    return register
+
+
+class Env:
+    def __init__(self, opts, tmp):
+        self.sundog = os.path.join(opts.build, 'sundog')
+        self.guest = opts.guest
+        self.patience = opts.patience
+        self.tmp = tmp
+
+    def kernel(self, name='cloud'):
+        return os.path.join(self.guest, name, 'vmlinuz')
+
+    def busybox(self, name='busybox'):
+        return os.path.join(self.guest, name, 'busybox')
+
+    def initrd(self, *pairs, script=None, busybox='busybox'):
+        """An initrd with files ("host:guest") and perhaps a script to run and power off."""
+        if script is not None:
+            path = os.path.join(self.tmp, 'script')
+            with open(path, 'w', encoding='utf-8') as f:
+                f.write(script)
+            pairs += (f'{path}:script',)
+        out = os.path.join(self.tmp, 'initrd.img')
+        subprocess.run([os.path.join(TOP, 'tools', 'mkinitrd.sh'), out, self.busybox(busybox),
+                        *pairs], check=True)
+        return out
+
+    def run(self, *args, kernel='cloud', terminal=False):
+        return Guest([self.sundog, 'run', self.kernel(kernel), *args], self.patience, terminal)
+
+
+def check(what, got, want):
+    if got != want:
+        raise GuestError(f'{what}: {got!r} instead of {want!r}')
+
+
+def run_script(env, script, *args, kernel='cloud', busybox='busybox', pairs=(), seconds=240):
+    """Boot with a script as the whole of userland; its output, after a good power-off."""
+    initrd = env.initrd(*pairs, script='echo "@@ begin"\n' + script + '\necho "@@ end"\n',
+                        busybox=busybox)
+    with env.run('--initrd', initrd, '--append', 'quiet', *args, kernel=kernel) as g:
+        g.expect('@@ begin\r*\n', seconds)
+        start = g.seen
+        end = g.expect('@@ end\r*$', seconds).start()
+        check('exit status', g.wait(), 0)
+        return g.text[start:end].replace('\r', '')
+
+
+def compare_with_native(env, *args, kernel='cloud', busybox='busybox'):
+    with open(os.path.join(HERE, 'script.sh'), encoding='utf-8') as f:
+        script = f.read()
+    # Natively the same applets of the same BusyBox, not the host's programs.
+    bin_dir = os.path.join(env.tmp, 'bin')
+    os.mkdir(bin_dir)
+    subprocess.run([env.busybox(busybox), '--install', '-s', bin_dir], check=True)
+    native = subprocess.run([env.busybox(busybox), 'sh', '-c', script], check=True, text=True,
+                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT, env={'PATH': bin_dir}).stdout
+    guest = run_script(env, script, *args, kernel=kernel, busybox=busybox)
+    if guest != native:
+        diff = difflib.unified_diff(native.split('\n'), guest.split('\n'), 'native', 'guest', n=1)
+        raise GuestError('the guest gives another output:\n' + '\n'.join(diff))
+
+
+@boot_test(240, ('plain', 'asan'))
+def script_1cpu(env):
+    """The script gives the same output as natively."""
+    compare_with_native(env)
+
+
+@boot_test(300, ('plain',))
+def script_4cpus(env):
+    compare_with_native(env, '--cpus', '4')
+
+
+@boot_test(240, ('plain', 'asan', 'tsan'))
+def smp(env):
+    """Four CPUs come up, all of them work, and the kernel has no complaint."""
+    out = run_script(env, 'nproc; for i in 1 2 3 4 5 6 7 8; do seq 1 2000 | md5sum & done; wait\n'
+                          'grep -c ^processor /proc/cpuinfo; dmesg -r | grep "^<[0-3]>"',
+                     '--cpus', '4')
+    lines = out.strip().split('\n')
+    check('nproc', lines[0], '4')
+    check('hashes', len(set(lines[1:9])), 1)
+    check('cpuinfo and errors in the log', lines[9:], ['4'])
+
+
+@boot_test(240)
+def shell(env):
+    """An interactive shell on a terminal: job control, a paste, the keys, power-off."""
+    data = os.urandom(75000).hex()[:100000]
+    data = '\n'.join(data[i:i + 100] for i in range(0, len(data), 100)) + '\n'
+    with env.run('--initrd', env.initrd(), '--append', 'quiet', terminal=True) as g:
+        g.expect('Welcome to Linux')
+        g.expect('[#$] ')
+        if not g.is_raw():
+            raise GuestError('the terminal is not raw')
+        g.send('tty; echo job $((40 + 2))\n')
+        g.expect('^/dev/ttyS0\r*\n')
+        g.expect('^job 42')
+        g.send('sleep 1000\n')
+        time.sleep(0.5)
+        g.send('\x03')
+        g.send('echo alive $((1 + 1))\n')
+        g.expect('^alive 2')
+        g.send('stty -echo; echo ready; head -c %d | md5sum; stty echo\n' % len(data))
+        g.expect('^ready\r*\n')
+        g.send(data)
+        g.expect(hashlib.md5(data.encode()).hexdigest())
+        g.send('\x01h')
+        g.expect('Ctrl-A x')
+        g.send('exit\n')
+        check('exit status', g.wait(), 0)
+        check('raw terminal left behind', g.is_raw(), False)
+
+
+@boot_test(180)
+def quit_key(env):
+    """Ctrl-A x ends it, whatever the guest does."""
+    with env.run('--initrd', env.initrd(), terminal=True) as g:
+        g.expect('Linux version')
+        g.send('\x01x')
+        check('exit status', g.wait(), 0)
+        check('raw terminal left behind', g.is_raw(), False)
+
+
+@boot_test(180)
+def sigterm(env):
+    """SIGTERM in the middle of a boot: the terminal is restored, the signal is seen."""
+    with env.run('--initrd', env.initrd(), terminal=True) as g:
+        g.expect('Linux version')
+        g.proc.terminate()
+        check('exit status', g.wait(), -15)
+        check('raw terminal left behind', g.is_raw(), False)
+
+
+@boot_test(180)
+def closed_input(env):
+    """The end of stdin is not the end of the machine; descriptors keep their flags."""
+    initrd = env.initrd(script='sleep 2; echo still here')
+    with env.run('--initrd', initrd, '--append', 'quiet') as g:
+        flags = g.flags()
+        g.proc.stdin.close()
+        g.expect('^still here')
+        check('exit status', g.wait(), 0)
+        check('O_NONBLOCK', flags & os.O_NONBLOCK, 0)
+
+
+@boot_test(240)
+def reboot(env):
+    """A reboot boots again; with --no-reboot it ends with 0."""
+    initrd = env.initrd()
+    with env.run('--initrd', initrd, '--append', 'quiet') as g:
+        g.expect('Welcome to Linux')
+        g.send('reboot -f\n')
+        g.expect('Welcome to Linux')
+        g.send('poweroff -f\n')
+        check('exit status', g.wait(), 0)
+    with env.run('--initrd', initrd, '--append', 'quiet', '--no-reboot') as g:
+        g.expect('Welcome to Linux')
+        g.send('reboot -f\n')
+        check('exit status', g.wait(), 0)
+        check('boots', g.text.count('Welcome to Linux'), 1)
+
+
+@boot_test(180)
+def panic(env):
+    """A kernel panic is status 5: the guest tells the pvpanic device."""
+    misc = os.path.join(env.guest, 'cloud', 'modules', 'kernel', 'drivers', 'misc', 'pvpanic')
+    initrd = env.initrd(f'{misc}/pvpanic.ko:pvpanic.ko', f'{misc}/pvpanic-mmio.ko:pvpanic-mmio.ko',
+                        script='insmod /pvpanic.ko; insmod /pvpanic-mmio.ko\n'
+                               'echo c >/proc/sysrq-trigger')
+    with env.run('--initrd', initrd, '--append', 'quiet') as g:
+        g.expect('Kernel panic')
+        check('exit status', g.wait(), 5)
+
+
+@boot_test(180)
+def triple_fault(env):
+    """reboot=triple with --no-reboot: a triple fault is status 5, with its autopsy."""
+    initrd = env.initrd(script='echo 1 >/proc/sys/kernel/panic; echo c >/proc/sysrq-trigger')
+    with env.run('--initrd', initrd, '--append', 'quiet reboot=triple,force',
+                 '--no-reboot') as g:
+        g.expect('Kernel panic')
+        check('exit status', g.wait(), 5)
+        if not re.search('triple fault', g.text, re.I):
+            raise GuestError('no autopsy of the triple fault')
+
+
+@boot_test(240)
+def clock(env):
+    """Ten seconds in the guest are ten seconds here, within 1 %."""
+    worst = None
+    initrd = env.initrd(script='''
+        for round in 1 2 3; do
+            read a rest </proc/uptime; echo "@@ $a"
+            sleep 10
+            read b rest </proc/uptime; echo "@@ $b"
+        done''')
+    # A busy host delays what we see; one good round of three shows that the clocks agree.
+    with env.run('--initrd', initrd, '--append', 'quiet') as g:
+        for _ in range(3):
+            a = float(g.expect(r'@@ ([0-9.]+)\s').group(1))
+            start = time.monotonic()
+            b = float(g.expect(r'@@ ([0-9.]+)\s').group(1))
+            host = time.monotonic() - start
+            off = max(abs(b - a - host) / host, abs(host - 10) / 10)
+            worst = off if worst is None else min(worst, off)
+            print(f'guest {b - a:.2f} s, host {host:.3f} s')
+            if off < 0.01:
+                return
+    raise GuestError(f'off by {worst:.1%} at best')
+
+
+def kernel_module(env, kernel, name, args, pattern):
+    """Insert one of the kernel's tests of itself, and judge by its last line."""
+    path = os.path.join(env.guest, kernel, 'modules', name + '.ko')
+    out = run_script(env, f'insmod /{name}.ko {args}; dmesg | grep {name}: | tail -n 400',
+                     kernel=kernel, pairs=(f'{path}:{name}.ko',), seconds=600)
+    print(out[-2000:])
+    m = re.search(pattern, out)
+    if not m:
+        raise GuestError(f'{name} did not say {pattern!r}')
+    return m
+
+
+@boot_test(600)
+def test_bpf(env):
+    """The kernel's tests of its BPF interpreter and JIT."""
+    m = kernel_module(env, 'amd64', 'test_bpf', '',
+                      r'test_bpf: Summary: (\d+) PASSED, (\d+) FAILED')
+    check('failed', m.group(2), '0')
+
+
+@boot_test(300)
+def test_user_copy(env):
+    kernel_module(env, 'amd64', 'test_user_copy', '', 'test_user_copy: tests passed')
+
+
+@boot_test(300)
+def i686_pae(env):
+    """Debian's 32-bit kernel with a 32-bit userland does the same work."""
+    compare_with_native(env, kernel='686-pae', busybox='busybox-i386')
+
+
+def run_one(name, opts):
+    with tempfile.TemporaryDirectory() as tmp:
+        try:
+            TESTS[name][0](Env(opts, tmp))
+        except (GuestError, OSError, subprocess.CalledProcessError) as e:
+            print(f'{name}: {e}')
+            return 1
+    return 0
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument('--list', metavar='MODE', help='names of the tests of a mode, with seconds')
+    p.add_argument('--build', default=os.path.join(TOP, 'build'))
+    p.add_argument('--guest', default=os.path.join(TOP, 'build', 'guest'))
+    p.add_argument('--patience', type=int, default=1, help='wait so many times longer')
+    p.add_argument('names', nargs='*')
+    opts = p.parse_args()
+    if opts.list:
+        for name, (_, seconds, modes) in TESTS.items():
+            if opts.list in modes:
+                print(name, seconds)
+        return 0
+    return max([run_one(n, opts) for n in opts.names or TESTS])
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,160 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Rules that a program can check: format, includes, file heads, help against manual."""
+import argparse
+import os
+import re
+import subprocess
+import sys
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+# Who may include whom, by the first part of the path in src/; sundog/ is open to all.
+MAY_INCLUDE = {
+    'main.c': {'cli'},
+    'cli': {'cli', 'board', 'chardev', 'debug'},
+    'board': {'board', 'dev', 'block', 'net', 'isa'},
+    'dev': {'dev'},
+    'chardev': {'chardev'},
+    'core': {'core'},
+    'debug': {'debug', 'isa'},
+    'engine': {'engine', 'isa'},
+    'isa': {'isa'},
+}
+
+
+def files(*suffixes):
+    out = subprocess.run(['git', 'ls-files', '-co', '--exclude-standard'], cwd=TOP, check=True,
+                         stdout=subprocess.PIPE, text=True).stdout
+    return [f for f in out.split('\n')
+            if f.endswith(suffixes) and os.path.exists(os.path.join(TOP, f))]
+
+
+def read(name):
+    with open(os.path.join(TOP, name), encoding='utf-8') as f:
+        return f.read()
+
+
+def fmt():
+    """clang-format has nothing to change."""
+    names = [f for f in files('.c', '.h') if f.startswith(('src/', 'include/', 'tests/'))]
+    p = subprocess.run(['clang-format', '--dry-run', '-Werror', *names], cwd=TOP,
+                       stderr=subprocess.PIPE, text=True)
+    bad = sorted({l.split(':')[0] for l in p.stderr.split('\n') if 'error:' in l})
+    return [f'{f}: run clang-format -i' for f in bad]
+
+
+def includes():
+    """Includes go one way, and no engine includes another's headers."""
+    bad = []
+    for f in files('.c', '.h', '.def'):
+        if not f.startswith('src/'):
+            continue
+        room = f.split('/')[1]
+        for inc in re.findall(r'^#include "([^"]+)"', read(f), re.M):
+            head = inc.split('/')[0]
+            if head == 'sundog':
+                continue
+            if f.endswith('_test.c'):
+                continue
+            if head not in MAY_INCLUDE.get(room, {room}):
+                bad.append(f'{f}: {room} may not include {inc}')
+            if room == 'engine':
+                here, there = f.split('/')[2], inc.split('/')[1]
+                if head == 'engine' and there not in (here, 'soft') and here != 'engines.c':
+                    bad.append(f'{f}: one engine does not include another ({inc})')
+    for f in files('.h'):
+        if f.startswith('include/sundog/'):
+            for inc in re.findall(r'^#include "([^"]+)"', read(f), re.M):
+                if not inc.startswith('sundog/'):
+                    bad.append(f'{f}: an interface includes only interfaces ({inc})')
+    return bad
+
+
+def headers():
+    """Every header compiles alone."""
+    bad = []
+    for f in files('.h'):
+        if not f.startswith(('src/', 'include/')):
+            continue
+        src = f'#include "{os.path.join(TOP, f)}"\n'
+        p = subprocess.run(['gcc', '-std=gnu11', '-D_GNU_SOURCE', '-fsyntax-only', '-Wall',
+                            '-Werror', '-Wno-unused', '-Iinclude', '-Isrc', '-x', 'c', '-'],
+                           cwd=TOP, input=src, stderr=subprocess.PIPE, text=True)
+        if p.returncode:
+            bad.append(f'{f}: {p.stderr.strip()[:400]}')
+    return bad
+
+
+def heads():
+    """A licence line opens every file; no marks of unfinished work."""
+    bad = []
+    for f in files('.c', '.h', '.def', '.py', '.sh', '.S', '.asl'):
+        text = read(f)
+        if 'SPDX-License-Identifier: MIT' not in text[:300]:
+            bad.append(f'{f}: no SPDX line at the top')
+        if f != 'tests/style.py':
+            for m in re.finditer(r'\b(TODO|FIXME|XXX|HACK)\b', text):
+                bad.append(f'{f}:{text.count(chr(10), 0, m.start()) + 1}: {m.group(0)}')
+    return bad
+
+
+def lengths():
+    """No function over 100 lines (a table or a plain switch apart), no file over 1000."""
+    bad = []
+    for f in files('.c'):
+        if not f.startswith('src/'):
+            continue
+        lines = read(f).split('\n')
+        if len(lines) > 1000:
+            bad.append(f'{f}: {len(lines)} lines; make it two files')
+        start = None
+        for i, line in enumerate(lines):
+            if line == '{' and i and lines[i - 1][:1] not in ('#', ' '):
+                start = i
+            elif line == '}' and start is not None:
+                body = lines[start:i]
+                rows = sum(l.lstrip().startswith(('case ', 'default:', '[')) for l in body)
+                if i - start > 100 and rows * 3 < i - start:
+                    bad.append(f'{f}:{start}: a function of {i - start} lines')
+                start = None
+    return bad
+
+
+def manual(build):
+    """What --help lists is in the manual and nothing else is; same for the exit statuses."""
+    bad = []
+    man = read('docs/sundog.1.scd')
+    for command in ('run', 'doctor'):
+        out = subprocess.run([os.path.join(TOP, build, 'sundog'), command, '--help'], check=True,
+                             stdout=subprocess.PIPE, text=True).stdout
+        listed = set(re.findall(r'^  --([a-z-]+)', out, re.M)) - {'help'}
+        section = re.search(rf'^# .*{command.upper()} OPTIONS\n(.*?)(?=^# )', man, re.M | re.S)
+        told = set(re.findall(r'^\*--([a-z-]+)\*', section.group(1), re.M)) if section else set()
+        bad += [f'docs/sundog.1.scd: {command} --{o} is missing' for o in sorted(listed - told)]
+        bad += [f'docs/sundog.1.scd: {command} has no --{o}' for o in sorted(told - listed)]
+    return bad
+
+
+TESTS = {'format': fmt, 'includes': includes, 'headers': headers, 'heads': heads,
+         'lengths': lengths, 'manual': manual}
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument('--list', action='store_true')
+    p.add_argument('--build', default='build')
+    p.add_argument('names', nargs='*')
+    opts = p.parse_args()
+    if opts.list:
+        print('\n'.join(TESTS))
+        return 0
+    bad = []
+    for name in opts.names or TESTS:
+        bad += manual(opts.build) if name == 'manual' else TESTS[name]()
+    print('\n'.join(bad))
+    return 1 if bad else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

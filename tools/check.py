@@ -1,0 +1,205 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Build everything and run all tests, as many at a time as there are CPUs.
+
+One line per test as it ends; what a failing one printed follows its line.  The last line is
+"N passed, N failed".  A test that exits with 77 was skipped and counts as neither.
+"""
+import argparse
+import concurrent.futures
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+SKIPPED = 77
+SANITIZE = {
+    'asan': 'address,undefined',
+    'tsan': 'thread',
+}
+SAN_ENV = {
+    'ASAN_OPTIONS': 'detect_leaks=1:abort_on_error=0:handle_abort=0',
+    'UBSAN_OPTIONS': 'print_stacktrace=1:halt_on_error=1',
+    'TSAN_OPTIONS': 'halt_on_error=0:second_deadlock_stack=1',
+}
+
+
+@dataclass
+class Test:
+    name: str
+    cmd: list
+    timeout: int = 300
+    env: dict = field(default_factory=dict)
+    cwd: str = TOP
+    weight: int = 0  # the heavy ones start first
+
+
+@dataclass
+class Result:
+    test: Test
+    status: int
+    seconds: float
+    output: str
+
+
+def run_test(test):
+    env = dict(os.environ, **SAN_ENV, **test.env)
+    start = time.monotonic()
+    proc = subprocess.Popen(test.cmd, cwd=test.cwd, env=env, stdin=subprocess.DEVNULL,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                            start_new_session=True)
+    try:
+        out, _ = proc.communicate(timeout=test.timeout)
+        status = proc.returncode
+    except subprocess.TimeoutExpired:
+        os.killpg(proc.pid, signal.SIGKILL)
+        out, _ = proc.communicate()
+        out += b'\n[no end after %d s]\n' % test.timeout
+        status = -1
+    return Result(test, status, time.monotonic() - start, out.decode(errors='replace'))
+
+
+def build(mode, opts):
+    """Configure and build one mode; returns its folder, or None."""
+    folder = opts.build if mode == 'plain' else f'{opts.build}-{mode}'
+    setup = ['meson', 'setup', folder]
+    if mode in SANITIZE:
+        setup += ['-Db_sanitize=' + SANITIZE[mode], '-Db_lundef=false', '-Doptimization=1',
+                  '-Dc_args=-fno-sanitize-recover=undefined']
+    if mode == 'fuzz':
+        setup += ['-Dfuzz=true', '-Db_sanitize=address,undefined', '-Db_lundef=false',
+                  '-Doptimization=1', '-Dc_args=-fsanitize=fuzzer-no-link']
+    env = dict(os.environ)
+    if mode == 'fuzz':
+        env['CC'] = 'clang'
+    steps = [['ninja', '-C', folder, 'all', 'meson-test-prereq']]
+    if not os.path.exists(os.path.join(TOP, folder, 'build.ninja')):
+        steps.insert(0, setup)
+    for step in steps:
+        p = subprocess.run(step, cwd=TOP, env=env, stdin=subprocess.DEVNULL,
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        if p.returncode:
+            print(p.stdout.decode(errors='replace')[-6000:])
+            return None
+    return os.path.join(TOP, folder)
+
+
+def meson_tests(mode, folder):
+    out = subprocess.run(['meson', 'introspect', '--tests', folder], check=True,
+                         stdout=subprocess.PIPE).stdout
+    factor = {'plain': 1, 'asan': 4, 'tsan': 10, 'fuzz': 2}[mode]
+    for t in json.loads(out):
+        suites = [s.split(':')[-1] for s in t['suite']]
+        if mode == 'asan' and 'no-asan' in suites:
+            continue
+        if mode == 'tsan' and not {'unit', 'smp'} & set(suites):
+            continue
+        if mode == 'tsan' and 'no-tsan' in suites:
+            continue
+        if (mode == 'fuzz') != ('fuzz' in suites):
+            continue
+        yield Test(f'{mode}: {t["name"]}', t['cmd'], (t['timeout'] or 120) * factor,
+                   dict(t['env']), t['workdir'] or folder, 1 if 'unit' in suites else 2)
+
+
+def boot_tests(mode, folder, opts):
+    script = os.path.join(TOP, 'tests', 'boot', 'boot_tests.py')
+    factor = {'plain': 1, 'asan': 4, 'tsan': 20}[mode]
+    out = subprocess.run([script, '--list', mode], check=True, stdout=subprocess.PIPE, text=True)
+    for line in out.stdout.split('\n'):
+        if not line:
+            continue
+        name, patience = line.split()
+        yield Test(f'{mode}: boot {name}',
+                   [script, '--build', folder, '--guest', os.path.join(TOP, opts.build, 'guest'),
+                    '--patience', str(factor), name],
+                   int(patience) * factor, weight=10 + int(patience))
+
+
+def style_tests(opts):
+    script = os.path.join(TOP, 'tests', 'style.py')
+    out = subprocess.run([script, '--list'], check=True, stdout=subprocess.PIPE, text=True)
+    for name in out.stdout.split():
+        yield Test(f'style: {name}', [script, '--build', opts.build, name])
+
+
+def collect(opts):
+    """All tests, heavy ones first, and the builds that failed."""
+    modes = ['plain', 'asan', 'tsan', 'fuzz']
+    if opts.only == 'boot':
+        modes = ['plain']
+    elif opts.only:
+        modes = [opts.only]
+    tests, failed = [], []
+    if opts.only in (None, 'plain'):
+        tests += style_tests(opts)
+    for mode in modes:
+        start = time.monotonic()
+        folder = build(mode, opts)
+        ok = 'ok  ' if folder else 'FAIL'
+        print(f'{ok} {time.monotonic() - start:6.1f} s  {mode}: build', flush=True)
+        if not folder:
+            failed.append(mode)
+            continue
+        if opts.only != 'boot':
+            tests += meson_tests(mode, folder)
+        if mode != 'fuzz':
+            tests += boot_tests(mode, folder, opts)
+    if opts.filter:
+        tests = [t for t in tests if opts.filter in t.name]
+    tests *= opts.soak
+    return sorted(tests, key=lambda t: -t.weight), len(modes) - len(failed), len(failed)
+
+
+def fetch_guests(opts):
+    guest = os.path.join(opts.build, 'guest')
+    names = ['cloud', 'amd64', '686-pae', 'busybox', 'busybox-i386']
+    return subprocess.run(['tools/fetch-guest.sh', guest, *names], cwd=TOP,
+                          stdin=subprocess.DEVNULL).returncode == 0
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument('--build', default='build')
+    p.add_argument('--only', choices=['plain', 'asan', 'tsan', 'fuzz', 'boot'])
+    p.add_argument('--filter', help='only tests whose name has this in it')
+    p.add_argument('--soak', type=int, default=1, help='run each so many times')
+    p.add_argument('--fuzz-seconds', type=int, default=10)
+    p.add_argument('--jobs', type=int, default=os.cpu_count())
+    opts = p.parse_args()
+    os.environ['SUNDOG_FUZZ_SECONDS'] = str(opts.fuzz_seconds)
+
+    begin = time.monotonic()
+    passed = failed = 0
+    if opts.only != 'fuzz' and not fetch_guests(opts):
+        print('FAIL           fetching the guests')
+        failed += 1
+    tests, built, broken = collect(opts)
+    passed += built
+    failed += broken
+    with concurrent.futures.ThreadPoolExecutor(opts.jobs) as pool:
+        for f in concurrent.futures.as_completed([pool.submit(run_test, t) for t in tests]):
+            r = f.result()
+            if r.status == SKIPPED:
+                print(f'skip {r.seconds:6.1f} s  {r.test.name}: {r.output.strip()[-200:]}',
+                      flush=True)
+                continue
+            ok = r.status == 0
+            passed += ok
+            failed += not ok
+            print(f'{"ok  " if ok else "FAIL"} {r.seconds:6.1f} s  {r.test.name}', flush=True)
+            if not ok:
+                print(f'  command: {" ".join(r.test.cmd)}')
+                print(f'  status {r.status}; the end of its output:')
+                print('\n'.join('  | ' + l for l in r.output.split('\n')[-60:]), flush=True)
+    print(f'{time.monotonic() - begin:.0f} s in all')
+    print(f'{passed} passed, {failed} failed', flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,51 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Install the Debian packages that a make target needs: deps.sh build|run|check|fuzz|bench
+set -eu
+
+build="gcc libc6-dev meson ninja-build pkgconf libzydis-dev acpica-tools scdoc"
+guest="cpio gzip"
+tests="libcmocka-dev python3 clang clang-format gdb binutils"
+
+case ${1:-run} in
+build) want="$build" ;;
+run) want="$build $guest" ;;
+check | fuzz) want="$build $guest $tests" ;;
+bench) want="$build $guest python3 qemu-system-x86" ;;
+*) echo "usage: $0 build|run|check|fuzz|bench" >&2; exit 2 ;;
+esac
+
+have() { # PACKAGE: installed, or its program there by other means
+	case $1 in
+	ninja-build) command -v ninja ;;
+	pkgconf) command -v pkg-config ;;
+	acpica-tools) command -v iasl ;;
+	qemu-system-x86) command -v qemu-system-x86_64 ;;
+	gcc | meson | scdoc | cpio | gzip | python3 | clang | clang-format | gdb) command -v "$1" ;;
+	*) dpkg-query -W -f '${db:Status-Status}\n' "$1" 2>/dev/null | grep -x installed ;;
+	esac >/dev/null 2>&1
+}
+
+missing=
+for p in $want; do
+	have "$p" || missing="$missing $p"
+done
+[ -n "$missing" ] || exit 0
+
+if ! command -v apt-get >/dev/null 2>&1; then
+	echo "sundog: missing here:$missing; install what your system calls these packages" >&2
+	exit 1
+fi
+if [ "$(id -u)" = 0 ]; then
+	as_root=
+elif command -v sudo >/dev/null 2>&1; then
+	as_root=sudo
+else
+	echo "sundog: missing packages; as root: apt-get install$missing" >&2
+	exit 1
+fi
+echo "installing:$missing"
+$as_root apt-get -qq update
+# shellcheck disable=SC2086
+$as_root env DEBIAN_FRONTEND=noninteractive \
+	apt-get -qq -y --no-install-recommends install $missing >/dev/null
