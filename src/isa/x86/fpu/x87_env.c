@@ -174,6 +174,7 @@ void exec_fnclex(struct x86_cpu *cpu, const struct op *op)
 {
 	check_x87(cpu, op);
 	cpu->st.x87.fsw &= (u16) ~(FSW_EXC | FSW_SF | FSW_ES | FSW_B);
+	x87_ferr_update(cpu);
 }
 
 void exec_fninit(struct x86_cpu *cpu, const struct op *op)
