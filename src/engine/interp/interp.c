@@ -18,6 +18,7 @@
 #include "engine/interp/interp.h"
 #include "isa/x86/flags.h"
 #include "isa/x86/insn.h"
+#include "isa/x86/system.h"
 #include "sundog/err.h"
 #include "sundog/isa.h"
 
@@ -350,7 +351,8 @@ static int interp_probe(struct err *e)
 
 static void interp_limit_features(struct cpu_features *f)
 {
-	/* It runs all that the decoder knows; models offer no more. */
+	/* It runs all that the decoder knows, but vectors natively. */
+	x86_fpu_limit_features(f);
 }
 
 static int interp_init(struct machine *m, struct err *e)

@@ -117,7 +117,10 @@ enum insn_attr {
 	A_NOREXW = 1 << 19, /* another instruction if REX.W is set: CMPXCHG8B */
 	A_REXW = 1 << 20,   /* another instruction unless REX.W is set: CMPXCHG16B */
 	A_SRCSIZE = 1 << 21, /* op->size is the source's: CRC32 */
-	/* Ends a block but leaves RIP to the engine: modes, TLB, interrupt window changed. */
+	/*
+	 * Ends a block but leaves RIP to the engine: what follows may be decoded or translated
+	 * otherwise, or interrupts may come in before it.
+	 */
 	A_SYNC = 1 << 22,
 	A_REXB = 1 << 23, /* another instruction unless REX.B is set: XCHG R8 */
 };

@@ -18,11 +18,16 @@ static void raise_mf(struct x86_cpu *cpu)
 	if (cpu->st.cr0 & CR0_NE)
 		x86_raise_noerr(cpu, X86_MF);
 	/*
-	 * The PC's way: FERR# makes IRQ 13, whose handler writes port 0xf0 and FNCLEX.  The
-	 * line stays high until the board lowers it; the instruction goes on, as it does
-	 * with IGNNE# asserted.
+	 * The PC's way: FERR# makes IRQ 13, whose handler clears the exception.  The
+	 * instruction goes on, as it does with IGNNE# asserted.
 	 */
 	irq_set(&cpu->ferr, true);
+}
+
+void x87_ferr_update(struct x86_cpu *cpu)
+{
+	if (!x87_pending(&cpu->st.x87))
+		irq_set(&cpu->ferr, false);
 }
 
 /* Is it FWAIT or D8 to DF?  Else A_FPU means MMX. */

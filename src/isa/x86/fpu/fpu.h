@@ -113,6 +113,9 @@ static inline void mmx_set(struct x86_cpu *cpu, unsigned n, u64 v) /* after mmx_
 void vec_maskmov(struct x86_cpu *cpu, const struct op *op, const u8 *data, const u8 *mask,
 		 unsigned size);
 
+/* After an instruction that may clear exceptions: lower FERR# if none is left. */
+void x87_ferr_update(struct x86_cpu *cpu);
+
 /* Change TOP and leave the physical registers where they are. */
 void x87_set_top(struct x87_state *x, unsigned top);
 

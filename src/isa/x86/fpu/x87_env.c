@@ -181,6 +181,7 @@ void exec_fninit(struct x86_cpu *cpu, const struct op *op)
 {
 	check_x87(cpu, op);
 	x87_init(&cpu->st.x87);
+	x87_ferr_update(cpu);
 }
 
 /* Saving the environment masks all exceptions. */
@@ -194,6 +195,7 @@ void exec_fnstenv(struct x86_cpu *cpu, const struct op *op)
 	mem_write_buf(cpu, op->seg, op_ea(cpu, op), b, len);
 	cpu->st.x87.fcw |= FSW_EXC;
 	cpu->st.x87.fsw = fsw_summary(cpu->st.x87.fsw, cpu->st.x87.fcw);
+	x87_ferr_update(cpu);
 }
 
 void exec_fldenv(struct x86_cpu *cpu, const struct op *op)
@@ -219,6 +221,7 @@ void exec_fnsave(struct x86_cpu *cpu, const struct op *op)
 	}
 	mem_write_buf(cpu, op->seg, op_ea(cpu, op), b, len + REGS);
 	x87_init(&cpu->st.x87);
+	x87_ferr_update(cpu);
 }
 
 void exec_frstor(struct x86_cpu *cpu, const struct op *op)

@@ -88,16 +88,17 @@ static void get_vec(struct cpu_state *st, const u8 *p, unsigned first, unsigned 
 
 static bool vec_in_use(const struct cpu_state *st, unsigned first, unsigned len, unsigned n)
 {
+	u64 any = 0;
+
 	for (unsigned i = 0; i < n; i++) {
-		for (unsigned j = first; j < first + len; j++)
-			if (st->v[i].b[j])
-				return true;
+		for (unsigned j = first / 8; j < (first + len) / 8; j++)
+			any |= st->v[i].q[j];
 	}
-	return false;
+	return any;
 }
 
 /*
- * What is kept in vector registers: bytes [first, first + len) of each.  x87 (component 0)
+ * What is kept in vector registers: bytes [first, first + len) of each, eights.  x87 (component 0)
  * and MXCSR are apart.  offset is that in the standard format.
  */
 struct xcomp {
