@@ -554,6 +554,31 @@ bool soft_cmpxchg_slow(struct x86_cpu *cpu, struct mem_rmw *r, u64 *old, u64 val
 	return same;
 }
 
+bool soft_cmpxchg16b_slow(struct x86_cpu *cpu, unsigned seg, u64 lin, u64 old[2], const u64 val[2])
+{
+	struct soft_cpu *sc = soft_cpu(cpu);
+	struct target t;
+	u64 found[2];
+	bool same;
+
+	lin = cut_lin(cpu, lin);
+	resolve(cpu, seg, lin, MEM_WRITE, &t);
+	if (t.host && !t.rom) {
+		same = ram_cmpxchg16(t.host, old, val);
+		if (same && soft_page(sc->soft, t.host))
+			soft_code_written(sc->soft, t.host, 16);
+		return same;
+	}
+	found[0] = soft_load(cpu, seg, lin, 8);
+	found[1] = soft_load(cpu, seg, lin + 8, 8);
+	same = found[0] == old[0] && found[1] == old[1];
+	soft_store(cpu, seg, lin, same ? val[0] : found[0], 8);
+	soft_store(cpu, seg, lin + 8, same ? val[1] : found[1], 8);
+	old[0] = found[0];
+	old[1] = found[1];
+	return same;
+}
+
 _Noreturn void x86_restart(struct x86_cpu *cpu)
 {
 	longjmp(cpu->on_fault, X86_JMP_RESTART);

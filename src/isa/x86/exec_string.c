@@ -57,7 +57,8 @@ void str_run(struct x86_cpu *cpu, const struct op *op, unsigned which, str_one *
 		commit(cpu, op, which, 1);
 		return;
 	}
-	if (cpu->careful || cpu->st.rflags & FL_DF)
+	/* Downwards, and where alignment or breakpoints are checked: one by one. */
+	if (cpu->careful || cpu->st.rflags & FL_DF || (cpu->st.rflags & FL_AC && cpu->cpl == 3))
 		many = NULL;
 	while ((left = zero_extend(cpu->st.gpr[RCX], op->asize)) != 0) {
 		n = many ? many(cpu, op, left) : 0;

@@ -205,6 +205,11 @@ bool soft_cmpxchg_slow(struct x86_cpu *cpu, struct mem_rmw *r, u64 *old, u64 val
 	return ram_cmpxchg((void *)(uintptr_t)r->lin, old, val, r->size);
 }
 
+bool soft_cmpxchg16b_slow(struct x86_cpu *cpu, unsigned seg, u64 lin, u64 old[2], const u64 val[2])
+{
+	return ram_cmpxchg16((void *)(uintptr_t)lin, old, val);
+}
+
 void x86_write_rflags(struct x86_cpu *cpu, u64 val, u64 mask)
 {
 	u64 fl = (x86_rflags(cpu) & ~mask) | (val & mask);

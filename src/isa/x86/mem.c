@@ -16,6 +16,23 @@ u64 op_ea_slow(const struct x86_cpu *cpu, const struct op *op)
 	return op->asize == 8 ? ea : zero_extend(ea, op->asize);
 }
 
+void ram_move(void *dst, const void *src, u64 len)
+{
+	memmove(dst, src, len);
+}
+
+void ram_fill(void *dst, u64 val, u64 n, unsigned size)
+{
+	u8 *p = dst;
+
+	if (val == zero_extend((val & 0xff) * 0x0101010101010101ull, size)) {
+		memset(dst, (u8)val, n * size);
+		return;
+	}
+	for (; n; n--, p += size)
+		ram_store(p, val, size);
+}
+
 /* What is left of [lin, lin + len) in the page of lin. */
 static unsigned in_page(u64 lin, u64 len)
 {
@@ -36,12 +53,38 @@ static unsigned piece(unsigned n)
 	return n >= 8 ? 8 : n >= 4 ? 4 : n >= 2 ? 2 : 1;
 }
 
+/* soft_host(), but for what the TLB knows. */
+static void *host_addr(struct x86_cpu *cpu, unsigned seg, u64 lin, unsigned len,
+		       enum mem_access acc)
+{
+	const struct tlb_ent *t;
+
+	if (seg != SEG_SYSTEM && acc != MEM_EXEC) {
+		t = acc == MEM_WRITE ? cpu->view->wr : cpu->view->rd;
+		t += lin >> PAGE_BITS & (TLB_ENTRIES - 1);
+		if ((lin ^ t->tag) <= PAGE_SIZE_4K - len)
+			return (void *)(uintptr_t)(t->host + lin);
+	}
+	return soft_host(cpu, seg, lin, len, acc);
+}
+
+/* Vectors are what is read and written most. */
+static void copy_bytes(void *dst, const void *src, unsigned len)
+{
+	if (len != 16) {
+		ram_move(dst, src, len);
+		return;
+	}
+	ram_store(dst, ram_load(src, 8), 8);
+	ram_store((u8 *)dst + 8, ram_load((const u8 *)src + 8, 8), 8);
+}
+
 static void probe_lin(struct x86_cpu *cpu, unsigned seg, u64 lin, unsigned len, enum mem_access acc)
 {
 	while (len) {
 		unsigned n = in_page(lin, len);
 
-		soft_host(cpu, seg, lin, n, acc);
+		host_addr(cpu, seg, lin, n, acc);
 		lin = lin_add(cpu, seg, lin, n);
 		len -= n;
 	}
@@ -54,11 +97,11 @@ void mem_probe(struct x86_cpu *cpu, unsigned seg, u64 off, unsigned len, enum me
 
 static void read_in_page(struct x86_cpu *cpu, unsigned seg, u64 lin, u8 *buf, unsigned len)
 {
-	const void *host = soft_host(cpu, seg, lin, len, MEM_READ);
+	const void *host = host_addr(cpu, seg, lin, len, MEM_READ);
 	u64 val;
 
 	if (host) {
-		memcpy(buf, host, len);
+		copy_bytes(buf, host, len);
 		return;
 	}
 	while (len) {
@@ -91,11 +134,11 @@ void mem_read_buf(struct x86_cpu *cpu, unsigned seg, u64 off, void *buf, unsigne
 
 static void write_in_page(struct x86_cpu *cpu, unsigned seg, u64 lin, const u8 *buf, unsigned len)
 {
-	void *host = soft_host(cpu, seg, lin, len, MEM_WRITE);
+	void *host = host_addr(cpu, seg, lin, len, MEM_WRITE);
 	u64 val;
 
 	if (host) {
-		memcpy(host, buf, len);
+		copy_bytes(host, buf, len);
 		return;
 	}
 	while (len) {
@@ -127,23 +170,6 @@ void mem_write_buf(struct x86_cpu *cpu, unsigned seg, u64 off, const void *buf, 
 	}
 }
 
-void ram_move(void *dst, const void *src, u64 len)
-{
-	memmove(dst, src, len);
-}
-
-void ram_fill(void *dst, u64 val, u64 n, unsigned size)
-{
-	u8 *p = dst;
-
-	if (val == zero_extend((val & 0xff) * 0x0101010101010101ull, size)) {
-		memset(dst, (u8)val, n * size);
-		return;
-	}
-	for (; n; n--, p += size)
-		ram_store(p, val, size);
-}
-
 /* __sync and not __atomic: clang calls a library for the latter if p may be unaligned. */
 bool ram_cmpxchg(void *p, u64 *old, u64 val, unsigned size)
 {
@@ -159,7 +185,7 @@ bool ram_cmpxchg(void *p, u64 *old, u64 val, unsigned size)
 }
 
 /* Inline because of -mcx16. */
-static bool ram_cmpxchg16(void *p, u64 old[2], const u64 val[2])
+bool ram_cmpxchg16(void *p, u64 old[2], const u64 val[2])
 {
 	unsigned __int128 want = (unsigned __int128)old[1] << 64 | old[0];
 	unsigned __int128 new = (unsigned __int128)val[1] << 64 | val[0];
@@ -172,21 +198,10 @@ static bool ram_cmpxchg16(void *p, u64 old[2], const u64 val[2])
 
 bool mem_cmpxchg16b(struct x86_cpu *cpu, unsigned seg, u64 off, u64 old[2], const u64 val[2])
 {
-	u64 lin = mem_linear(cpu, seg, off, 16, MEM_WRITE), found[2];
-	void *host = soft_host(cpu, seg, lin, 16, MEM_WRITE);
-	bool same;
+	u64 lin = mem_linear(cpu, seg, off, 16, MEM_WRITE);
+	void *host = host_addr(cpu, seg, lin, 16, MEM_WRITE);
 
-	if (host)
-		return ram_cmpxchg16(host, old, val);
-	/* A device or a code page; written in any case, as on the bus. */
-	found[0] = soft_load(cpu, seg, lin, 8);
-	found[1] = soft_load(cpu, seg, lin + 8, 8);
-	same = found[0] == old[0] && found[1] == old[1];
-	soft_store(cpu, seg, lin, same ? val[0] : found[0], 8);
-	soft_store(cpu, seg, lin + 8, same ? val[1] : found[1], 8);
-	old[0] = found[0];
-	old[1] = found[1];
-	return same;
+	return host ? ram_cmpxchg16(host, old, val) : soft_cmpxchg16b_slow(cpu, seg, lin, old, val);
 }
 
 void *mem_span(struct x86_cpu *cpu, unsigned seg, u64 off, u64 *len, enum mem_access acc)
@@ -203,5 +218,5 @@ void *mem_span(struct x86_cpu *cpu, unsigned seg, u64 off, u64 *len, enum mem_ac
 	}
 	lin = mem_linear(cpu, seg, off, 1, acc);
 	*len = in_page(lin, *len);
-	return soft_host(cpu, seg, lin, (unsigned)*len, acc);
+	return host_addr(cpu, seg, lin, (unsigned)*len, acc);
 }

@@ -148,6 +148,9 @@ struct mem_rmw {
 
 u64 soft_rmw_slow(struct x86_cpu *cpu, unsigned seg, u64 lin, unsigned size, struct mem_rmw *r);
 bool soft_cmpxchg_slow(struct x86_cpu *cpu, struct mem_rmw *r, u64 *old, u64 val);
+/* CMPXCHG16B where soft_host() said NULL: a code page or a device; lin is aligned. */
+bool soft_cmpxchg16b_slow(struct x86_cpu *cpu, unsigned seg, u64 lin, u64 old[2],
+			  const u64 val[2]);
 
 static inline __attribute__((always_inline)) u64
 mem_rmw_begin(struct x86_cpu *cpu, unsigned seg, u64 off, unsigned size, struct mem_rmw *r)
@@ -178,6 +181,7 @@ static inline void mem_rmw_end(struct x86_cpu *cpu, const struct mem_rmw *r, u64
 }
 
 bool ram_cmpxchg(void *p, u64 *old, u64 val, unsigned size); /* any alignment; mem.c */
+bool ram_cmpxchg16(void *p, u64 old[2], const u64 val[2]);   /* p is aligned; mem.c */
 
 static inline bool mem_rmw_cmpxchg(struct x86_cpu *cpu, struct mem_rmw *r, u64 *old, u64 val)
 {
