@@ -53,11 +53,13 @@ struct op {
 	u64 imm;      /* immediate, sign-extended to 64 bits where the row says so; branch:
 			 displacement; far pointer: offset | selector << 32; ENTER: size |
 			 level << 16; moffs: the address is here and base, index are GPR_ZERO */
-	i32 disp;     /* displacement; RIP-relative: already plus offset-in-page and length */
+	i32 disp;     /* displacement; RIP-relative: already plus offset-in-page and length, or
+			 as encoded with OP_EA_SLOW */
 	u16 row;      /* index into insns[] */
 	u16 off;      /* offset in its page of the first byte */
 	u8 len;	      /* bytes, 1 to 15 */
-	u8 size;      /* operand size in bytes: 1, 2, 4, 8; vectors: of the memory operand */
+	u8 size;      /* bytes of the first operand that has a size (A_SRCSIZE: of the source), else
+			 the operand size: 1, 2, 4, 8; vectors: of the r/m operand, up to 16 */
 	u8 reg;	      /* ModRM.reg: byte offset into st.gpr[] for general registers (AH is 1,
 			 CL is 8), else the plain register number */
 	u8 rm;	      /* the r/m operand if it is a register, coded likewise */

@@ -5,7 +5,7 @@
  *   decode_zydis_test [SEED [COUNT]]      every row of the table, then random bytes, in
  *                                         16-, 32- and 64-bit code
  *   decode_zydis_test --hex BITS BYTES    one case, as printed by a failure
- *   decode_zydis_test --elf FILE          all of the .text of an ELF file (a vmlinux)
+ *   decode_zydis_test --elf FILE          all code of a 64- or 32-bit ELF file (a vmlinux)
  *
  * Differences that are accepted, with the reason, are those of is_accepted() and of the
  * mnemonics in aliases[].
@@ -570,25 +570,25 @@ static int hex_case(unsigned bits, const char *hex)
 }
 
 /* Linear sweep, by Zydis's lengths; a byte at a time where it finds no instruction. */
-static int sweep(const u8 *text, size_t size)
+static int sweep(const u8 *text, size_t size, enum code_size cs)
 {
 	unsigned bad = 0;
 	size_t n = 0;
 
 	for (size_t off = 0; off < size && bad < MAX_SHOWN;) {
-		struct tc t = {.cs = CODE64, .page_off = off & 0xfff};
+		struct tc t = {.cs = cs, .page_off = off & 0xfff};
 
 		t.avail = size - off < 16 ? (unsigned)(size - off) : 16;
 		memcpy(t.bytes, text + off, t.avail);
 		if (!run_case(&t)) {
-			printf("at offset %#zx of .text: ", off);
+			printf("at offset %#zx of a section: ", off);
 			print_case(&t);
 			bad++;
 		}
 		off += t.z_ok ? t.zi.length : 1;
 		n++;
 	}
-	printf("%zu instructions of .text, %u bad\n", n, bad);
+	printf("section of %zu instructions, %u bad\n", n, bad);
 	return bad != 0;
 }
 
@@ -608,31 +608,50 @@ static u8 *read_file(const char *path, size_t *size)
 	return p;
 }
 
+/* Section i of a little-endian ELF file of either class, its header within the file. */
+static Elf64_Shdr section(const u8 *p, bool elf64, u64 shoff, unsigned i)
+{
+	Elf64_Shdr sh;
+	Elf32_Shdr sh32;
+
+	if (elf64) {
+		memcpy(&sh, p + shoff + i * sizeof(sh), sizeof(sh));
+		return sh;
+	}
+	memcpy(&sh32, p + shoff + i * sizeof(sh32), sizeof(sh32));
+	return (Elf64_Shdr){.sh_type = sh32.sh_type,
+			    .sh_flags = sh32.sh_flags,
+			    .sh_offset = sh32.sh_offset,
+			    .sh_size = sh32.sh_size};
+}
+
 static int elf_text(const char *path)
 {
 	size_t size = 0;
 	u8 *p = read_file(path, &size);
-	const Elf64_Ehdr *eh = (const Elf64_Ehdr *)p;
-	int rc = 2;
+	bool elf64 = p && size > EI_CLASS && p[EI_CLASS] == ELFCLASS64;
+	u64 shoff, n;
+	int rc = 0;
 
-	if (!p || size < sizeof(*eh) || memcmp(p, ELFMAG, SELFMAG) ||
-	    !range_fits(eh->e_shoff, (u64)eh->e_shnum * sizeof(Elf64_Shdr), size)) {
-		fprintf(stderr, "%s: cannot be read as ELF\n", path);
-		free(p);
-		return rc;
-	}
-	for (unsigned i = 0; i < eh->e_shnum; i++) {
-		const Elf64_Shdr *sh = (const Elf64_Shdr *)(p + eh->e_shoff) + i;
+	if (!p || size < sizeof(Elf64_Ehdr) || memcmp(p, ELFMAG, SELFMAG))
+		goto bad;
+	shoff = elf64 ? ((Elf64_Ehdr *)p)->e_shoff : ((Elf32_Ehdr *)p)->e_shoff;
+	n = elf64 ? ((Elf64_Ehdr *)p)->e_shnum : ((Elf32_Ehdr *)p)->e_shnum;
+	if (!range_fits(shoff, n * (elf64 ? sizeof(Elf64_Shdr) : sizeof(Elf32_Shdr)), size))
+		goto bad;
+	for (unsigned i = 0; i < n && !rc; i++) {
+		Elf64_Shdr sh = section(p, elf64, shoff, i);
 
-		if (sh->sh_type != SHT_PROGBITS || !(sh->sh_flags & SHF_EXECINSTR) ||
-		    !range_fits(sh->sh_offset, sh->sh_size, size))
-			continue;
-		rc = sweep(p + sh->sh_offset, sh->sh_size);
-		if (rc)
-			break;
+		if (sh.sh_type == SHT_PROGBITS && sh.sh_flags & SHF_EXECINSTR &&
+		    range_fits(sh.sh_offset, sh.sh_size, size))
+			rc = sweep(p + sh.sh_offset, sh.sh_size, elf64 ? CODE64 : CODE32);
 	}
 	free(p);
 	return rc;
+bad:
+	fprintf(stderr, "%s: cannot be read as ELF\n", path);
+	free(p);
+	return 2;
 }
 
 int main(int argc, char **argv)
