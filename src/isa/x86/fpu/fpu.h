@@ -113,6 +113,15 @@ static inline void mmx_set(struct x86_cpu *cpu, unsigned n, u64 v) /* after mmx_
 void vec_maskmov(struct x86_cpu *cpu, const struct op *op, const u8 *data, const u8 *mask,
 		 unsigned size);
 
+/*
+ * x87_fast.c: false if it must be done with the whole state.  A store leaves the state alone
+ * until the memory is written: then x87_fast_stored().
+ */
+bool x87_fast_reg(struct x86_cpu *cpu, const struct op *op);
+bool x87_fast_load(struct x86_cpu *cpu, const struct op *op, const void *mem);
+bool x87_fast_store(struct x86_cpu *cpu, const struct op *op, void *mem, u16 *fsw);
+void x87_fast_stored(struct x86_cpu *cpu, const struct op *op, u16 fsw);
+
 /* After an instruction that may clear exceptions: lower FERR# if none is left. */
 void x87_ferr_update(struct x86_cpu *cpu);
 

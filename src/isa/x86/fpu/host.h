@@ -51,6 +51,16 @@ void host_mmx(const void *thunk, u64 *dst, const u64 *src);
 void host_x87(const void *thunk, u8 img[512], void *mem);
 void host_x87_flags(const void *thunk, u8 img[512], void *mem, u64 *flags);
 
+/*
+ * With only the operands in the x87: a is ST(0), b ST(1), both 80 bits and replaced by what is
+ * there afterwards; mem at [rcx].  push: a is what the thunk pushed; popped: the thunk pops.
+ * Return the status word.  The control word is the caller's affair.
+ */
+u16 host_x87_two(const void *thunk, void *a, void *b);
+u16 host_x87_one(const void *thunk, void *a, const void *mem);
+u16 host_x87_push(const void *thunk, void *a, const void *mem);
+u16 host_x87_popped(const void *thunk, const void *a, void *mem);
+
 /* The thunk of D8 + esc with this ModRM byte; memory forms are cut down to [rcx]. */
 const void *host_x87_thunk(unsigned esc, unsigned modrm);
 

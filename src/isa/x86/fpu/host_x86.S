@@ -128,6 +128,42 @@ ENTRY(host_x87_flags)
 	ret
 END(host_x87_flags)
 
+/* rdi: thunk, rsi: 80-bit ST(0), rdx: 80-bit ST(1), or memory for [rcx]; returns FSW. */
+ENTRY(host_x87_two)
+	fldt	(%rdx)
+	fldt	(%rsi)
+	call	*%rdi
+	fnstsw	%ax
+	fstpt	(%rsi)
+	fstpt	(%rdx)
+	ret
+END(host_x87_two)
+
+ENTRY(host_x87_one)
+	movq	%rdx, %rcx
+	fldt	(%rsi)
+	call	*%rdi
+	fnstsw	%ax
+	fstpt	(%rsi)
+	ret
+END(host_x87_one)
+
+ENTRY(host_x87_push)
+	movq	%rdx, %rcx
+	call	*%rdi
+	fnstsw	%ax
+	fstpt	(%rsi)
+	ret
+END(host_x87_push)
+
+ENTRY(host_x87_popped)
+	movq	%rdx, %rcx
+	fldt	(%rsi)
+	call	*%rdi
+	fnstsw	%ax
+	ret
+END(host_x87_popped)
+
 	.globl	host_thunks_start, host_thunks_end, host_x87_reg_thunks, host_x87_mem_thunks
 	.p2align 4
 host_thunks_start:

@@ -52,9 +52,11 @@ void exec_x87_reg(struct x86_cpu *cpu, const struct op *op)
 	struct image img;
 
 	check_x87(cpu, op);
-	image_load(&img, &cpu->st.x87);
-	host_x87(host_x87_thunk(op->opcode & 7, op->modrm), img.b, NULL);
-	image_commit(&img, &cpu->st.x87);
+	if (!x87_fast_reg(cpu, op)) {
+		image_load(&img, &cpu->st.x87);
+		host_x87(host_x87_thunk(op->opcode & 7, op->modrm), img.b, NULL);
+		image_commit(&img, &cpu->st.x87);
+	}
 	note_pointers(cpu, op);
 }
 
@@ -80,9 +82,11 @@ void exec_x87_load(struct x86_cpu *cpu, const struct op *op)
 
 	check_x87(cpu, op);
 	mem_read_buf(cpu, op->seg, op_ea(cpu, op), mem, opnd_mem(op, insns[op->row].src));
-	image_load(&img, &cpu->st.x87);
-	host_x87(host_x87_thunk(op->opcode & 7, op->modrm & 0x3f), img.b, mem);
-	image_commit(&img, &cpu->st.x87);
+	if (!x87_fast_load(cpu, op, mem)) {
+		image_load(&img, &cpu->st.x87);
+		host_x87(host_x87_thunk(op->opcode & 7, op->modrm & 0x3f), img.b, mem);
+		image_commit(&img, &cpu->st.x87);
+	}
 	note_pointers(cpu, op);
 }
 
@@ -99,6 +103,12 @@ void exec_x87_store(struct x86_cpu *cpu, const struct op *op)
 	u16 fsw;
 
 	check_x87(cpu, op);
+	if (x87_fast_store(cpu, op, mem, &fsw)) {
+		mem_write_buf(cpu, op->seg, ea, mem, size);
+		x87_fast_stored(cpu, op, fsw);
+		note_pointers(cpu, op);
+		return;
+	}
 	image_load(&img, &cpu->st.x87);
 	host_x87(host_x87_thunk(op->opcode & 7, op->modrm & 0x3f), img.b, mem);
 	fsw = ld_le16(img.b + 2);
