@@ -38,7 +38,6 @@ struct bed *bed_new(const char *model)
 	b->cfg = (struct machine_cfg){.nr_cpus = 1, .cpu = model};
 	b->m.cfg = &b->cfg;
 	b->m.isa = &x86_isa;
-	b->m.features = &b->f;
 	b->m.ram = b->ram;
 	b->region =
 		(struct region){.name = "ram", .size = BED_RAM, .kind = REGION_RAM, .host = b->ram};
@@ -68,6 +67,7 @@ void bed_free(struct bed *b)
 	as_free(b->m.mem);
 	as_free(b->m.pio);
 	munmap(b->ram, BED_RAM);
+	free(b->m.features);
 	free(b);
 }
 

@@ -54,7 +54,6 @@ enum {
 struct bed {
 	struct machine m;
 	struct machine_cfg cfg;
-	struct cpu_features f;
 	struct region region;
 	u8 *ram;
 	struct x86_cpu *cpu;
