@@ -32,10 +32,21 @@ static const struct own {
 	const char *index; /* there are several: this one */
 	bool fixed;	   /* the board does not work without it */
 } own_devices[] = {
-	{&isa_i8259_type, NULL, true},	 {&ioapic_type, NULL, true},
-	{&hpet_type, NULL, false},	 {&isa_pit_type, NULL, true},
-	{&mc146818rtc_type, NULL, true}, {&uart16550_type, "0", false},
+	/* clang-format off */
+	{&isa_i8259_type, NULL, true},
+	{&ioapic_type, NULL, true},
+	{&hpet_type, NULL, false},
+	{&isa_pit_type, NULL, true},
+	{&mc146818rtc_type, NULL, true},
+	{&pci_host_type, NULL, true},
+	{&acpipm_type, NULL, true},
+	{&fwcfg_type, NULL, false},
+	{&port92_type, NULL, false},
+	{&i8042_type, NULL, false},
+	{&pvpanic_type, NULL, false},
+	{&uart16550_type, "0", false},
 	{&uart16550_type, "1", false},
+	/* clang-format on */
 };
 
 /* A --device argument. */

@@ -104,23 +104,30 @@ static int make_cmdline(struct boot *b, const struct machine_cfg *cfg, struct er
 	return 0;
 }
 
-/* "file arguments": the file's name ends at the first blank. */
+/* "FILE=ARGUMENTS" or "FILE ARGUMENTS": the kernel is told "FILE ARGUMENTS". */
 static int open_module(struct boot *b, const char *spec, struct err *e)
 {
 	unsigned n = b->nr_modules;
+	size_t len = strcspn(spec, "= ");
 	int rc;
 
 	if (n == BOOT_MAX_MODULES)
 		return err_set(e, -ENOEXEC, "more than %d modules", BOOT_MAX_MODULES);
-	b->module_args[n] = spec;
-	b->module_paths[n] = strndup(spec, strcspn(spec, " "));
-	if (!b->module_paths[n])
-		return err_set(e, -ENOMEM, "out of memory");
-	rc = boot_file_open(&b->modules[n], b->module_paths[n], "module", e);
-	if (rc == 0)
+	b->module_args[n] = strdup(spec);
+	b->module_paths[n] = strndup(spec, len);
+	if (!b->module_args[n] || !b->module_paths[n]) {
+		rc = err_set(e, -ENOMEM, "out of memory");
+	} else {
+		if (spec[len])
+			b->module_args[n][len] = ' ';
+		rc = boot_file_open(&b->modules[n], b->module_paths[n], "module", e);
+	}
+	if (rc == 0) {
 		b->nr_modules++;
-	else
+	} else {
+		free(b->module_args[n]);
 		free(b->module_paths[n]);
+	}
 	return rc;
 }
 
@@ -152,6 +159,7 @@ void boot_close(struct boot *b)
 	for (unsigned i = 0; i < b->nr_modules; i++) {
 		boot_file_close(&b->modules[i]);
 		free(b->module_paths[i]);
+		free(b->module_args[i]);
 	}
 	b->nr_modules = 0;
 	free(b->cmdline);

@@ -54,7 +54,7 @@ struct boot {
 	const struct boot_ops *ops;
 	struct boot_file kernel, initrd;
 	struct boot_file modules[BOOT_MAX_MODULES];
-	const char *module_args[BOOT_MAX_MODULES]; /* path and arguments, as given */
+	char *module_args[BOOT_MAX_MODULES]; /* path and arguments, for the kernel */
 	char *module_paths[BOOT_MAX_MODULES];
 	unsigned nr_modules;
 	char *cmdline;
