@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Rules that a program can check: format, includes, file heads, help against manual."""
+"""Rules that a program can check: format, file heads, help against manual."""
 import argparse
 import os
 import re
@@ -8,19 +8,6 @@ import subprocess
 import sys
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-
-# Who may include whom, by the first part of the path in src/; sundog/ is open to all.
-MAY_INCLUDE = {
-    'main.c': {'cli'},
-    'cli': {'cli', 'board', 'chardev', 'debug'},
-    'board': {'board', 'dev', 'block', 'net', 'isa'},
-    'dev': {'dev'},
-    'chardev': {'chardev'},
-    'core': {'core'},
-    'debug': {'debug', 'isa'},
-    'engine': {'engine', 'isa'},
-    'isa': {'isa'},
-}
 
 
 def files(*suffixes):
@@ -42,33 +29,6 @@ def fmt():
                        stderr=subprocess.PIPE, text=True)
     bad = sorted({l.split(':')[0] for l in p.stderr.split('\n') if 'error:' in l})
     return [f'{f}: run clang-format -i' for f in bad]
-
-
-def includes():
-    """Includes go one way, and no engine includes another's headers."""
-    bad = []
-    for f in files('.c', '.h', '.def'):
-        if not f.startswith('src/'):
-            continue
-        room = f.split('/')[1]
-        for inc in re.findall(r'^#include "([^"]+)"', read(f), re.M):
-            head = inc.split('/')[0]
-            if head == 'sundog':
-                continue
-            if f.endswith('_test.c'):
-                continue
-            if head not in MAY_INCLUDE.get(room, {room}):
-                bad.append(f'{f}: {room} may not include {inc}')
-            if room == 'engine':
-                here, there = f.split('/')[2], inc.split('/')[1]
-                if head == 'engine' and there not in (here, 'soft') and here != 'engines.c':
-                    bad.append(f'{f}: one engine does not include another ({inc})')
-    for f in files('.h'):
-        if f.startswith('include/sundog/'):
-            for inc in re.findall(r'^#include "([^"]+)"', read(f), re.M):
-                if not inc.startswith('sundog/'):
-                    bad.append(f'{f}: an interface includes only interfaces ({inc})')
-    return bad
 
 
 def headers():
@@ -136,7 +96,7 @@ def manual(build):
     return bad
 
 
-TESTS = {'format': fmt, 'includes': includes, 'headers': headers, 'heads': heads,
+TESTS = {'format': fmt, 'headers': headers, 'heads': heads,
          'lengths': lengths, 'manual': manual}
 
 

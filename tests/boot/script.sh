@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # The same work natively and in a guest, by the same BusyBox: the output must not differ.
 # It prints nothing that depends on the machine, the kernel or the time.
 export LC_ALL=C

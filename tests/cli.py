@@ -1,0 +1,113 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Bad input gets one line with cause and cure, and its exit status; help works."""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+SUNDOG = sys.argv[1]
+failures = 0
+
+
+def run(*args, **kw):
+    return subprocess.run([SUNDOG, *args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True, timeout=60, **kw)
+
+
+def expect(status, text, *args):
+    """The status, one line on stderr that has text, and nothing on stdout."""
+    global failures
+    p = run(*args)
+    lines = p.stderr.splitlines()
+    good = (p.returncode == status and len(lines) == 1 and lines[0].startswith('sundog: ') and
+            text in lines[0] and not p.stdout)
+    if not good:
+        failures += 1
+        print(f'sundog {" ".join(args)}\n  status {p.returncode}, expected {status} and {text!r}')
+        print(f'  stdout: {p.stdout[:300]!r}\n  stderr: {p.stderr[:600]!r}')
+
+
+def expect_output(text, *args):
+    global failures
+    p = run(*args)
+    if p.returncode or text not in p.stdout or p.stderr:
+        failures += 1
+        print(f'sundog {" ".join(args)}\n  status {p.returncode}, expected {text!r}')
+        print(f'  stdout: {p.stdout[:300]!r}\n  stderr: {p.stderr[:300]!r}')
+
+
+def write(folder, name, data):
+    path = os.path.join(folder, name)
+    with open(path, 'wb') as f:
+        f.write(data)
+    return path
+
+
+def main():
+    expect(2, 'did you mean run?', 'rnu')
+    expect(2, '--help', 'frobnicate')
+    expect(2, 'did you mean --memory?', 'run', '--memroy', '1G', 'x')
+    expect(2, 'nothing to boot', 'run')
+    expect(2, 'two things to boot', 'run', 'a', 'b')
+    expect(2, 'two things to boot', 'run', '--kernel', 'a', 'b')
+    expect(2, 'needs a value', 'run', '--kernel')
+    expect(2, 'not a size', 'run', '--memory', 'much', 'x')
+    expect(2, 'not a number', 'run', '--cpus', 'four', 'x')
+    expect(2, '--cpus 1', 'run', '--cpus', '0', 'x')
+    expect(2, '--cmdline', 'run', '--append', 'a', '--cmdline', 'b', 'x')
+    expect(2, 'trace', 'run', '--trace', 'nothing_like_this', 'x')
+    expect(2, 'doctor', 'doctor', 'please')
+
+    with tempfile.TemporaryDirectory() as tmp:
+        expect(3, 'No such file', 'run', os.path.join(tmp, 'missing'))
+        expect(3, tmp, 'run', tmp)
+        text = write(tmp, 'text', b'I am not a kernel.\n' * 100)
+        expect(3, 'text', 'run', text)
+        expect(3, 'gzip', 'run', write(tmp, 'gz', b'\x1f\x8b\x08' + bytes(1000)))
+        expect(3, 'cpio', 'run', write(tmp, 'cpio', b'070701' + bytes(1000)))
+        expect(3, 'empty', 'run', write(tmp, 'empty', b''))
+        header = bytearray(0x400)
+        header[0x1f1] = 4
+        header[0x1fe:0x200] = b'\x55\xaa'
+        header[0x202:0x206] = b'HdrS'
+        header[0x206:0x208] = b'\x0f\x02'
+        expect(3, '', 'run', write(tmp, 'short', bytes(header)))
+        elf = b'\x7fELF\x02\x01\x01' + bytes(9) + b'\x02\0\x3e\0' + b'\xff' * 100
+        expect(3, '', 'run', write(tmp, 'elf', elf))
+        if os.geteuid() != 0:
+            secret = write(tmp, 'secret', b'x')
+            os.chmod(secret, 0)
+            expect(3, 'Permission denied', 'run', secret)
+        # A multiboot kernel that halts: a good input for what is wrong elsewhere.
+        magic, flags = 0x1BADB002, 0x10000
+        words = [magic, flags, -(magic + flags) & 0xffffffff, 0x100000, 0x100000, 0, 0, 0x100020]
+        good = write(tmp, 'good', b''.join(w.to_bytes(4, 'little') for w in words) + b'\xf4\xeb\xfd')
+        expect(3, 'No such file', 'run', good, '--module', os.path.join(tmp, 'none'))
+        expect(2, 'CPU', 'run', good, '--cpus', '4000')
+        expect(2, 'help', 'run', good, '--engine', 'warp')
+        expect(2, '', 'run', good, '--cpu', '8086')
+        expect(2, 'did you mean', 'run', good, '--device', 'isa-debug-exti')
+        expect(2, 'did you mean', 'run', good, '--device', 'isa-debug-exit,iobsae=1')
+        expect(2, 'stdio, pty', 'run', good, '--console', 'teletype')
+        expect(1, 'cannot write', 'run', good, '--console', 'file:/nonexistent/log')
+
+    expect_output('Commands:', '--help')
+    expect_output('--kernel FILE', 'run', '--help')
+    expect_output('--kernel FILE', 'help', 'run')
+    expect_output('sundog ', '--version')
+    expect_output('interp', 'run', '--engine', 'help')
+    expect_output('x86-64-v2', 'run', '--cpu', 'help')
+    expect_output('isa-debug-exit', 'run', '--device', 'help')
+    expect_output('iobase', 'run', '--device', 'isa-debug-exit,help')
+    expect_output('io_read', 'run', '--trace', 'help')
+    expect_output('file:PATH', 'run', '--console', 'help')
+    expect_output('interp', 'doctor')
+    report = json.loads(run('doctor', '--json').stdout)
+    assert report['ok'] is True and {'group', 'name', 'verdict', 'text'} <= set(report['checks'][0])
+    return 1 if failures else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
