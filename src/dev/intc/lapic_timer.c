@@ -77,15 +77,17 @@ static u64 sync_deadline(struct lapic *l)
 	return 0;
 }
 
+/* Deliver what is due; when the next interrupt comes, 0: never. */
+static u64 deliver_due(struct lapic *l)
+{
+	if (timer_mode(l) == TIMER_DEADLINE)
+		return sync_deadline(l);
+	return sync_count(l, clock_now(l->cpu->machine, CLOCK_GUEST));
+}
+
 void lapic_timer_sync(struct lapic *l)
 {
-	u64 next;
-
-	if (timer_mode(l) == TIMER_DEADLINE)
-		next = sync_deadline(l);
-	else
-		next = sync_count(l, clock_now(l->cpu->machine, CLOCK_GUEST));
-	vcpu_set_deadline(l->cpu, next);
+	vcpu_set_deadline(l->cpu, deliver_due(l));
 }
 
 u32 lapic_timer_count(struct lapic *l)
@@ -119,7 +121,7 @@ void lapic_timer_write_icr(struct lapic *l, u32 val)
 	if (timer_mode(l) == TIMER_DEADLINE)
 		return;
 	/* One that is due but not yet delivered was first. */
-	lapic_timer_sync(l);
+	deliver_due(l);
 	l->timer_icr = val;
 	l->timer_count = val;
 	l->timer_anchor = clock_now(l->cpu->machine, CLOCK_GUEST);
@@ -128,7 +130,7 @@ void lapic_timer_write_icr(struct lapic *l, u32 val)
 
 void lapic_timer_write_dcr(struct lapic *l, u32 val)
 {
-	lapic_timer_sync(l);
+	deliver_due(l);
 	l->timer_count = lapic_timer_count(l);
 	l->timer_anchor = clock_now(l->cpu->machine, CLOCK_GUEST);
 	l->timer_dcr = val & 0xb;
@@ -139,7 +141,7 @@ void lapic_timer_write_lvt(struct lapic *l, u32 val)
 {
 	bool was_deadline = timer_mode(l) == TIMER_DEADLINE;
 
-	lapic_timer_sync(l);
+	deliver_due(l);
 	atomic_store(&l->lvt[LVT_TIMER], val);
 	/* "Changing to or from TSC-deadline mode disarms the timer." */
 	if (was_deadline != (timer_mode(l) == TIMER_DEADLINE)) {
@@ -160,7 +162,7 @@ u64 lapic_get_tsc_deadline(struct vcpu *cpu)
 	struct lapic *l = lapic_of(cpu);
 
 	/* One that has passed reads 0, also if its interrupt is still on the way. */
-	lapic_timer_sync(l);
+	deliver_due(l);
 	return timer_mode(l) == TIMER_DEADLINE ? l->tsc_deadline : 0;
 }
 
@@ -170,7 +172,7 @@ void lapic_set_tsc_deadline(struct vcpu *cpu, u64 val)
 
 	if (timer_mode(l) != TIMER_DEADLINE)
 		return;
-	lapic_timer_sync(l);
+	deliver_due(l);
 	l->tsc_deadline = val;
 	lapic_timer_sync(l);
 }
