@@ -184,7 +184,8 @@ static int add_wishes(struct pc *pc, struct wishes *ws, struct err *e)
 	return 0;
 }
 
-static void wire_controllers(struct pc *pc)
+/* Our local APICs, unless the engine has its own. */
+static int wire_controllers(struct pc *pc, struct err *e)
 {
 	struct lapic_wiring w = {
 		.ack = pic_ack,
@@ -195,9 +196,19 @@ static void wire_controllers(struct pc *pc)
 
 	pc_init_lines(pc);
 	pic_connect(pc->pic, lapic_lint(pc->m, 0));
-	for (unsigned i = 0; i < pc->m->nr_vcpus; i++)
-		if (pc->m->vcpus[i]->lapic_ops == &lapic_soft)
-			lapic_connect(pc->m->vcpus[i], &w);
+	for (unsigned i = 0; i < pc->m->nr_vcpus; i++) {
+		struct vcpu *cpu = pc->m->vcpus[i];
+		int rc;
+
+		if (cpu->lapic_ops)
+			continue;
+		rc = lapic_soft.init(cpu, e);
+		if (rc)
+			return rc;
+		cpu->lapic_ops = &lapic_soft;
+		lapic_connect(cpu, &w);
+	}
+	return 0;
 }
 
 /* The PIT and the RTC go through the HPET, which can take their interrupts over. */
@@ -256,7 +267,7 @@ static int add_all(struct pc *pc, struct wishes *ws, const struct machine_cfg *c
 		/* From here on, devices may ask for interrupt lines. */
 		pc->pic = pc_find(pc->m, &isa_i8259_type);
 		pc->ioapic = pc_find(pc->m, &ioapic_type);
-		wire_controllers(pc);
+		rc = wire_controllers(pc, e);
 	}
 	if (rc == 0)
 		rc = add_wishes(pc, ws, e);

@@ -13,6 +13,18 @@
 #include "dev/intc/lapic.h"
 #include "sundog/err.h"
 
+static void free_lapics(struct machine *m)
+{
+	for (unsigned i = 0; i < m->nr_vcpus; i++) {
+		struct vcpu *cpu = m->vcpus[i];
+
+		if (cpu->lapic_ops != &lapic_soft)
+			continue;
+		lapic_soft.destroy(cpu);
+		cpu->lapic_ops = NULL;
+	}
+}
+
 static void pc_destroy(struct machine *m)
 {
 	struct pc *pc = m->board_priv;
@@ -21,6 +33,7 @@ static void pc_destroy(struct machine *m)
 		return;
 	if (pc->has_kernel)
 		boot_close(&pc->boot);
+	free_lapics(m);
 	pc_unmap_ram(pc);
 	free(pc);
 	m->board_priv = NULL;
