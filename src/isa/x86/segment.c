@@ -184,7 +184,8 @@ void x86_drop_inner_segs(struct x86_cpu *cpu)
 		bool conforming = (s->attr & SEG_CODE) && (s->attr & SEG_EC);
 		struct seg null = null_seg(0, 0);
 
-		if (!(s->attr & SEG_P) || (dpl < cpu->cpl && !conforming))
+		/* One that is null already keeps its base, which 64-bit code sets by MSR. */
+		if (s->attr & SEG_P && dpl < cpu->cpl && !conforming)
 			x86_put_seg(cpu, regs[i], &null);
 	}
 }
