@@ -62,6 +62,7 @@ struct vcpu {
 	const struct lapic_ops *lapic_ops; /* its local interrupt controller: irq.h */
 	void *lapic;		     /* what they work on */
 	_Atomic u64 lapic_page;	     /* where its registers are mapped; ~0: nowhere */
+	struct irq_line fpu_error;   /* a pin: the CPU reports FPU errors here (x86: FERR#) */
 	void *thread;		     /* core/vcpu.c: its thread, timer and halt */
 	struct debug_stop stop; /* why VCPU_EXIT_DEBUG */
 	u64 icount;	     /* instructions retired; exact at return and, with a budget, at I/O */

@@ -196,6 +196,7 @@ static int wire_controllers(struct pc *pc, struct err *e)
 
 	pc_init_lines(pc);
 	pic_connect(pc->pic, lapic_lint(pc->m, 0));
+	pc->m->vcpus[0]->fpu_error = pc_irq(pc->m, 13);
 	for (unsigned i = 0; i < pc->m->nr_vcpus; i++) {
 		struct vcpu *cpu = pc->m->vcpus[i];
 		int rc;

@@ -88,7 +88,6 @@ struct x86_cpu {
 	} history[AUTOPSY_DEPTH]; /* last faults raised while delivering: the autopsy */
 	unsigned nr_history;
 
-	struct irq_line ferr; /* with CR0.NE clear: raised for an x87 exception (IRQ 13) */
 	void *soft;	/* engine/soft: struct soft_cpu */
 };
 

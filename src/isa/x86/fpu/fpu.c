@@ -21,13 +21,13 @@ static void raise_mf(struct x86_cpu *cpu)
 	 * The PC's way: FERR# makes IRQ 13, whose handler clears the exception.  The
 	 * instruction goes on, as it does with IGNNE# asserted.
 	 */
-	irq_set(&cpu->ferr, true);
+	irq_set(&cpu->v.fpu_error, true);
 }
 
 void x87_ferr_update(struct x86_cpu *cpu)
 {
 	if (!x87_pending(&cpu->st.x87))
-		irq_set(&cpu->ferr, false);
+		irq_set(&cpu->v.fpu_error, false);
 }
 
 /* Is it FWAIT or D8 to DF?  Else A_FPU means MMX. */

@@ -211,10 +211,10 @@ static void test_modes(void)
 	check(vector_of("fnstcw") == 0xff, "no #MF at fnstcw");
 	check(vector_of("addps") == 0xff, "no #MF at addps");
 	cpu->st.cr0 = 0;
-	cpu->ferr = (struct irq_line){.set = on_ferr};
+	cpu->v.fpu_error = (struct irq_line){.set = on_ferr};
 	check(vector_of("fwait") == 0xff && ferr_raised == 1, "FERR with CR0.NE clear");
 	check(vector_of("fnclex") == 0xff && !x87_pending(&cpu->st.x87) && !ferr_level, "fnclex");
-	cpu->ferr = (struct irq_line){0};
+	cpu->v.fpu_error = (struct irq_line){0};
 	cpu->st.cr0 = CR0_NE;
 
 	/* #XM is #UD unless the system asked for it. */
