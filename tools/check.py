@@ -65,33 +65,54 @@ def run_test(test):
 
 def build(mode, opts):
     """Configure and build one mode; returns its folder, or None."""
-    folder = opts.build if mode == 'plain' else f'{opts.build}-{mode}'
+    folder = os.path.join(TOP, opts.build if mode == 'plain' else f'{opts.build}-{mode}')
     setup = ['meson', 'setup', folder]
     if mode in SANITIZE:
         setup += ['-Db_sanitize=' + SANITIZE[mode], '-Db_lundef=false', '-Doptimization=1',
                   '-Dc_args=-fno-sanitize-recover=undefined']
-    if mode == 'fuzz':
-        setup += ['-Dfuzz=true', '-Db_sanitize=address,undefined', '-Db_lundef=false',
-                  '-Doptimization=1', '-Dc_args=-fsanitize=fuzzer-no-link']
     env = dict(os.environ)
     if mode == 'fuzz':
+        setup += ['-Db_sanitize=address,undefined', '-Db_lundef=false', '-Doptimization=1',
+                  '-Dc_args=-fsanitize=fuzzer-no-link -fno-sanitize-recover=undefined']
         env['CC'] = 'clang'
-    steps = [['ninja', '-C', folder, 'all', 'meson-test-prereq']]
-    if not os.path.exists(os.path.join(TOP, folder, 'build.ninja')):
-        steps.insert(0, setup)
-    for step in steps:
-        p = subprocess.run(step, cwd=TOP, env=env, stdin=subprocess.DEVNULL,
-                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        if p.returncode:
-            print(p.stdout.decode(errors='replace')[-6000:])
-            return None
-    return os.path.join(TOP, folder)
+    configured = os.path.exists(os.path.join(folder, 'build.ninja'))
+    if not configured and not run_step(setup, env):
+        return None
+    targets = fuzzers(folder) if mode == 'fuzz' else ['all', 'meson-test-prereq']
+    return folder if run_step(['ninja', '-C', folder, *targets], env) else None
+
+
+def run_step(cmd, env):
+    p = subprocess.run(cmd, cwd=TOP, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                       stderr=subprocess.STDOUT)
+    if p.returncode:
+        print(p.stdout.decode(errors='replace')[-6000:])
+    return p.returncode == 0
+
+
+def fuzzers(folder):
+    """The libFuzzer programs that a build knows."""
+    out = subprocess.run(['meson', 'introspect', '--targets', folder], check=True,
+                         stdout=subprocess.PIPE).stdout
+    return [os.path.relpath(t['filename'][0], folder) for t in json.loads(out)
+            if t['type'] == 'executable' and t['name'].startswith('lib')
+            and t['name'].endswith('_fuzz')]
+
+
+def fuzz_tests(folder, seconds):
+    # From the same seed each time: a check that fails must fail again.
+    seed = ['-seed=1'] if seconds < 60 else []
+    for path in fuzzers(folder):
+        yield Test(f'fuzz: {os.path.basename(path)[3:]}',
+                   [os.path.join(folder, path), f'-max_total_time={seconds}', *seed,
+                    '-rss_limit_mb=1024', '-timeout=20', '-verbosity=0', '-print_final_stats=1',
+                    f'-artifact_prefix={folder}/'], seconds + 120, weight=5)
 
 
 def meson_tests(mode, folder):
     out = subprocess.run(['meson', 'introspect', '--tests', folder], check=True,
                          stdout=subprocess.PIPE).stdout
-    factor = {'plain': 1, 'asan': 4, 'tsan': 10, 'fuzz': 2}[mode]
+    factor = {'plain': 1, 'asan': 4, 'tsan': 10}[mode]
     for t in json.loads(out):
         suites = [s.split(':')[-1] for s in t['suite']]
         if mode == 'asan' and 'no-asan' in suites:
@@ -99,8 +120,6 @@ def meson_tests(mode, folder):
         if mode == 'tsan' and not {'unit', 'smp'} & set(suites):
             continue
         if mode == 'tsan' and 'no-tsan' in suites:
-            continue
-        if (mode == 'fuzz') != ('fuzz' in suites):
             continue
         yield Test(f'{mode}: {t["name"]}', t['cmd'], (t['timeout'] or 120) * factor,
                    dict(t['env']), t['workdir'] or folder, 1 if 'unit' in suites else 2)
@@ -145,10 +164,12 @@ def collect(opts):
         if not folder:
             failed.append(mode)
             continue
+        if mode == 'fuzz':
+            tests += fuzz_tests(folder, opts.fuzz_seconds)
+            continue
         if opts.only != 'boot':
             tests += meson_tests(mode, folder)
-        if mode != 'fuzz':
-            tests += boot_tests(mode, folder, opts)
+        tests += boot_tests(mode, folder, opts)
     if opts.filter:
         tests = [t for t in tests if opts.filter in t.name]
     tests *= opts.soak
@@ -168,10 +189,9 @@ def main():
     p.add_argument('--only', choices=['plain', 'asan', 'tsan', 'fuzz', 'boot'])
     p.add_argument('--filter', help='only tests whose name has this in it')
     p.add_argument('--soak', type=int, default=1, help='run each so many times')
-    p.add_argument('--fuzz-seconds', type=int, default=10)
+    p.add_argument('--fuzz-seconds', type=int, default=5)
     p.add_argument('--jobs', type=int, default=os.cpu_count())
     opts = p.parse_args()
-    os.environ['SUNDOG_FUZZ_SECONDS'] = str(opts.fuzz_seconds)
 
     begin = time.monotonic()
     passed = failed = 0
