@@ -12,6 +12,8 @@
 #ifndef SUNDOG_ENGINE_H
 #define SUNDOG_ENGINE_H
 
+#include <stdio.h>
+
 #include "sundog/addrspace.h"
 #include "sundog/debug.h"
 #include "sundog/irq.h"
@@ -123,6 +125,9 @@ struct engine_ops {
 	/* Optional (NULL): no hardware help. */
 	int (*set_debug)(struct vcpu *cpu, const struct debug_req *req);
 	const struct lapic_ops *lapic; /* NULL: the one in src/dev/intc */
+
+	/* Optional: counters for people, a line each; no vCPU is in run(). */
+	void (*stats)(struct machine *m, FILE *f);
 };
 
 extern const struct engine_ops *const engines[]; /* src/engine/engines.c, NULL-ended */

@@ -46,6 +46,7 @@ static const struct option options[] = {
 	 OPTION_LIST, offsetof(struct run_args, devices)},
 	{"trace", "PATTERNS", "print matching events, like 'io_*,irq_*'; \"help\" lists them",
 	 OPTION_STR, offsetof(struct run_args, trace)},
+	{"stats", NULL, "print the engine's counters at the end", OPTION_FLAG, CFG(stats)},
 	{"no-reboot", NULL, "end when the guest reboots", OPTION_FLAG, CFG(no_reboot)},
 	{"gdb", "HOST:PORT", "wait for a debugger (default: localhost:1234)", OPTION_ADDR, CFG(gdb),
 	 "localhost:1234"},
@@ -119,6 +120,14 @@ static void say_engine(const struct machine *m)
 		fprintf(stderr, "sundog: engine %s: %s\n", m->engine->name, m->engine->doc);
 }
 
+static void print_stats(struct machine *m)
+{
+	machine_stop_vcpus(m);
+	if (m->engine->stats)
+		m->engine->stats(m, stderr);
+	machine_start_vcpus(m);
+}
+
 static int run_machine(const struct machine_cfg *cfg)
 {
 	struct signal_watch signals;
@@ -140,6 +149,8 @@ static int run_machine(const struct machine_cfg *cfg)
 	else
 		status = machine_run(m);
 	signals_unwatch(&signals);
+	if (cfg->stats)
+		print_stats(m);
 	machine_free(m);
 	/* The terminal is cooked again only now. */
 	if (status < 0)

@@ -17,6 +17,7 @@
 #include "isa/x86/exec.h"
 #include "isa/x86/insn.h"
 #include "isa/x86/mov.h"
+#include "isa/x86/mul.h"
 #include "isa/x86/shift.h"
 
 #define PURE(name, body)                                               \
@@ -144,6 +145,14 @@ EXTEND(movsx, 1)
 EXTEND(movsx, 2)
 EXTEND(movsx, 4)
 
+#define IMUL_SIZE(k, s)                               \
+	PURE(k##s##_reg, do_##k(cpu, op, s, LOC_REG)) \
+	EXEC(k##s##_mem, do_##k(cpu, op, s, LOC_MEM))
+#define IMUL(k) IMUL_SIZE(k, 2) IMUL_SIZE(k, 4) IMUL_SIZE(k, 8)
+
+IMUL(imul2)
+IMUL(imul3)
+
 PURE(lea2, do_lea(cpu, op, 2))
 PURE(lea4, do_lea(cpu, op, 4))
 PURE(lea8, do_lea(cpu, op, 8))
@@ -165,7 +174,8 @@ struct by_size {
 			}                                                           \
 		}                                                                   \
 	}
-#define EXTENDS(fn, k)                                                                            \
+/* The same without bytes. */
+#define WORD_SIZES(fn, k)                                                                         \
 	{                                                                                         \
 		exec_##fn,                                                                        \
 		{                                                                                 \
@@ -186,11 +196,13 @@ static const struct by_size by_size[] = {
 	ALL_SIZES(sar),
 	ALL_SIZES(rol),
 	ALL_SIZES(ror),
-	EXTENDS(movzx8, movzx1),
-	EXTENDS(movzx16, movzx2),
-	EXTENDS(movsx8, movsx1),
-	EXTENDS(movsx16, movsx2),
-	EXTENDS(movsx32, movsx4),
+	WORD_SIZES(movzx8, movzx1),
+	WORD_SIZES(movzx16, movzx2),
+	WORD_SIZES(movsx8, movsx1),
+	WORD_SIZES(movsx16, movsx2),
+	WORD_SIZES(movsx32, movsx4),
+	WORD_SIZES(imul2, imul2),
+	WORD_SIZES(imul3, imul3),
 	{exec_lea, {{NULL, NULL}, {NULL, h_lea2}, {NULL, h_lea4}, {NULL, h_lea8}}},
 };
 
@@ -237,7 +249,8 @@ static exec_fn *fast_stack(const struct op *op, exec_fn *exec)
 COND(0)
 COND(1)
 COND(2)
-COND(3) COND(4) COND(5) COND(6) COND(7) COND(8) COND(9) COND(10) COND(11) COND(12) COND(13) COND(14)
+COND(3)
+COND(4) COND(5) COND(6) COND(7) COND(8) COND(9) COND(10) COND(11) COND(12) COND(13) COND(14)
 	COND(15)
 
 		struct by_cond {

@@ -217,6 +217,7 @@ static bool thrown(struct x86_cpu *cpu, struct soft_cpu *sc, int how)
 	if (how == X86_JMP_RESTART)
 		return true;
 	sc->delivered = true;
+	sc->stats.exceptions++;
 	return x86_deliver_fault(cpu);
 }
 
@@ -386,4 +387,5 @@ const struct engine_ops interp_engine = {
 	.access_end = interp_access_end,
 	.pc = interp_pc,
 	.set_debug = soft_set_debug,
+	.stats = soft_print_stats,
 };

@@ -110,9 +110,10 @@ struct soft_ctx {
 	struct jc_ent jc[JC_ENTRIES];
 };
 
+/* One line for each in soft/stats.c. */
 struct soft_stats {
-	u64 blocks, ops, tlb_fills, slow_loads, slow_stores, lookups, code_kills, exclusives,
-		flushes, one_shots, interrupts;
+	u64 blocks, ops, one_shots, lookups, tlb_fills, slow_loads, slow_stores, exclusives,
+		flushes, interrupts, exceptions;
 };
 
 struct soft_cpu {
@@ -173,6 +174,9 @@ int soft_init(struct machine *m, struct err *e);
 void soft_destroy(struct machine *m);
 int soft_cpu_init(struct vcpu *v, struct err *e);
 void soft_cpu_destroy(struct vcpu *v);
+
+/* engine_ops.stats */
+void soft_print_stats(struct machine *m, FILE *f);
 
 static inline struct soft_cpu *soft_cpu(const struct x86_cpu *cpu)
 {

@@ -8,7 +8,7 @@
  * Source: SDM volume 2, the instructions' own pages.
  */
 #include "isa/x86/exec.h"
-#include "isa/x86/shift.h"
+#include "isa/x86/mul.h"
 
 /* rDX:rAX, or AX for bytes. */
 static void write_pair(struct x86_cpu *cpu, u64 hi, u64 lo, unsigned size)
@@ -50,26 +50,21 @@ void exec_imul1(struct x86_cpu *cpu, const struct op *op)
 	flags_set_cf_of(cpu, over, over);
 }
 
-static void imul_to_reg(struct x86_cpu *cpu, const struct op *op, u64 a, u64 b)
-{
-	unsigned size = op->size;
-	__int128 p = (__int128)(i64)sign_extend(a, size) * (i64)sign_extend(b, size);
-	u64 over = imul_overflows(p, size);
-
-	reg_write(cpu, op, (u64)p, size);
-	flags_set_cf_of(cpu, over, over);
-}
+#define BY_SIZE(fn)                                 \
+	switch (op->size) {                         \
+	case 2: fn(cpu, op, 2, op_loc(op)); break;  \
+	case 4: fn(cpu, op, 4, op_loc(op)); break;  \
+	default: fn(cpu, op, 8, op_loc(op)); break; \
+	}
 
 void exec_imul2(struct x86_cpu *cpu, const struct op *op)
 {
-	u64 b = rm_read(cpu, op, op->size);
-
-	imul_to_reg(cpu, op, reg_read(cpu, op, op->size), b);
+	BY_SIZE(do_imul2)
 }
 
 void exec_imul3(struct x86_cpu *cpu, const struct op *op)
 {
-	imul_to_reg(cpu, op, rm_read(cpu, op, op->size), op->imm);
+	BY_SIZE(do_imul3)
 }
 
 static void div_flags(struct x86_cpu *cpu)
