@@ -18,7 +18,8 @@
  *
  * Output goes to the chardev at once; what it cannot take stays in the FIFO, with THRE
  * clear, until it has room.  Input is taken only while the FIFO has room, so a guest never
- * sees an overrun but in loopback mode.
+ * sees an overrun but in loopback mode, and only once the guest shows that it reads (it
+ * enables the interrupt or polls), so that nothing is lost while its driver starts.
  *
  * Not modelled: the time that a character takes on the wire (but the receive timeout of four
  * character times is), parity and framing errors, character lengths below 8, the DMA signals
@@ -34,7 +35,7 @@
 #include "sundog/machine.h"
 #include "sundog/trace.h"
 
-enum { FIFO_SIZE = 16, NR_PORTS = 8, UART_CLOCK = 1843200 };
+enum { FIFO_SIZE = 16, CAPACITY = 32, NR_PORTS = 8, UART_CLOCK = 1843200, POLLING = 16 };
 
 enum { IER_RDI = 1, IER_THRI = 2, IER_RLSI = 4, IER_MSI = 8 };
 enum { IIR_MSI = 0, IIR_NONE = 1, IIR_THRI = 2, IIR_RDI = 4, IIR_RLSI = 6, IIR_TIMEOUT = 0xc };
@@ -63,7 +64,7 @@ enum {
 };
 
 struct fifo {
-	u8 data[FIFO_SIZE];
+	u8 data[CAPACITY];
 	u8 head, count;
 };
 
@@ -77,9 +78,11 @@ struct uart {
 	const char *spec;
 
 	struct fifo rx, tx;
-	u8 rx_err[FIFO_SIZE]; /* LSR_BI of the byte at the same place in rx.data */
+	struct fifo held;    /* input that the guest cleared away: it has not arrived yet */
+	u8 rx_err[CAPACITY]; /* LSR_BI of the byte at the same place in rx.data */
 	u8 ier, fcr, lcr, mcr, msr, scr;
 	u8 lsr_errors;	    /* OE, and BI of the byte on top of the FIFO */
+	u8 polls;	    /* reads of LSR in a row: the guest waits for input */
 	u8 thr_pending;	    /* the "transmitter empty" interrupt is due */
 	u8 timeout_pending; /* bytes below the trigger level have waited long enough */
 	u16 divisor;
@@ -90,16 +93,16 @@ static bool fifo_put(struct fifo *f, unsigned size, u8 byte)
 {
 	if (f->count >= size)
 		return false;
-	f->data[(f->head + f->count) % FIFO_SIZE] = byte;
+	f->data[(f->head + f->count) % CAPACITY] = byte;
 	f->count++;
 	return true;
 }
 
 static u8 fifo_get(struct fifo *f)
 {
-	u8 byte = f->data[f->head % FIFO_SIZE];
+	u8 byte = f->data[f->head % CAPACITY];
 
-	f->head = (f->head + 1) % FIFO_SIZE;
+	f->head = (f->head + 1) % CAPACITY;
 	f->count--;
 	return byte;
 }
@@ -168,18 +171,18 @@ static void uart_timed_out(struct timer *t)
 static void uart_show_top(struct uart *u)
 {
 	if (u->rx.count)
-		u->lsr_errors |= u->rx_err[u->rx.head % FIFO_SIZE];
+		u->lsr_errors |= u->rx_err[u->rx.head % CAPACITY];
 }
 
 static void uart_receive(struct uart *u, u8 byte, u8 error)
 {
-	unsigned at = (u->rx.head + u->rx.count) % FIFO_SIZE;
+	unsigned at = (u->rx.head + u->rx.count) % CAPACITY;
 
 	if (!fifo_put(&u->rx, fifo_size(u), byte)) {
 		/* Without FIFOs the new byte replaces the old one. */
 		u->lsr_errors |= LSR_OE;
 		if (!(u->fcr & FCR_ENABLE))
-			u->rx.data[u->rx.head % FIFO_SIZE] = byte;
+			u->rx.data[u->rx.head % CAPACITY] = byte;
 		return;
 	}
 	u->rx_err[at] = error;
@@ -194,7 +197,7 @@ static void uart_transmit(struct uart *u)
 	bool had = u->tx.count != 0;
 
 	while (u->tx.count) {
-		u8 byte = u->tx.data[u->tx.head % FIFO_SIZE];
+		u8 byte = u->tx.data[u->tx.head % CAPACITY];
 
 		if (u->mcr & MCR_LOOP)
 			uart_receive(u, byte, 0);
@@ -206,14 +209,52 @@ static void uart_transmit(struct uart *u)
 		u->thr_pending = 1;
 }
 
+/*
+ * Does the guest take input?  Before its driver is there, it would only throw bytes away: it
+ * must have enabled the interrupt, or look at LSR again and again.
+ */
+static bool uart_accepts(const struct uart *u)
+{
+	return !(u->mcr & MCR_LOOP) && (u->ier & IER_RDI || u->polls >= POLLING);
+}
+
 static size_t uart_room(void *opaque)
 {
 	struct uart *u = opaque;
 	unsigned size = fifo_size(u);
 
-	if (u->mcr & MCR_LOOP || u->rx.count >= size)
+	if (!uart_accepts(u) || u->held.count || u->rx.count >= size)
 		return 0;
 	return size - u->rx.count;
+}
+
+/* Something has changed that may let input in. */
+static void uart_refill(struct uart *u)
+{
+	while (u->held.count && uart_accepts(u) && u->rx.count < fifo_size(u))
+		uart_receive(u, fifo_get(&u->held), 0);
+	if (uart_room(u))
+		chardev_kick(u->chr);
+}
+
+/*
+ * The guest clears its FIFO of noise.  There is none on our wire, and a driver does it while
+ * it starts: what has come from outside comes again.
+ */
+static void uart_clear_rx(struct uart *u)
+{
+	struct fifo held = {.count = 0};
+
+	if (!(u->mcr & MCR_LOOP)) {
+		while (u->rx.count)
+			fifo_put(&held, CAPACITY, fifo_get(&u->rx));
+		while (u->held.count)
+			fifo_put(&held, CAPACITY, fifo_get(&u->held));
+		u->held = held;
+	}
+	u->rx.count = 0;
+	u->timeout_pending = 0;
+	timer_cancel(u->dev.machine->loop, &u->timeout);
 }
 
 static void uart_input(void *opaque, const u8 *buf, size_t len)
@@ -238,13 +279,12 @@ static u8 uart_read_rbr(struct uart *u)
 	u8 byte;
 
 	if (!u->rx.count)
-		return u->rx.data[u->rx.head % FIFO_SIZE];
+		return u->rx.data[u->rx.head % CAPACITY];
 	byte = fifo_get(&u->rx);
 	uart_show_top(u);
 	uart_timeout_restart(u);
+	uart_refill(u);
 	uart_update(u);
-	if (uart_room(u))
-		chardev_kick(u->chr);
 	return byte;
 }
 
@@ -267,10 +307,12 @@ static u8 uart_read_lsr(struct uart *u)
 	lsr |= u->tx.count ? 0 : LSR_THRE | LSR_TEMT;
 	if (u->fcr & FCR_ENABLE) {
 		for (unsigned i = 0; i < u->rx.count; i++)
-			if (u->rx_err[(u->rx.head + i) % FIFO_SIZE])
+			if (u->rx_err[(u->rx.head + i) % CAPACITY])
 				lsr |= LSR_FIFO_ERR;
 	}
 	u->lsr_errors = 0;
+	if (u->polls < POLLING && ++u->polls == POLLING)
+		uart_refill(u);
 	uart_update(u);
 	return lsr;
 }
@@ -288,6 +330,8 @@ static u64 uart_read(void *opaque, u64 off, unsigned size)
 {
 	struct uart *u = opaque;
 
+	if (off != 5)
+		u->polls = 0;
 	switch (off) {
 	case 0: return u->lcr & LCR_DLAB ? u->divisor & 0xff : uart_read_rbr(u);
 	case 1: return u->lcr & LCR_DLAB ? u->divisor >> 8 : u->ier;
@@ -317,6 +361,7 @@ static void uart_write_ier(struct uart *u, u8 val)
 	u->ier = val & 0xf;
 	if (risen & IER_THRI && !u->tx.count)
 		u->thr_pending = 1;
+	uart_refill(u);
 	uart_update(u);
 }
 
@@ -327,17 +372,15 @@ static void uart_write_fcr(struct uart *u, u8 val)
 	/* The other bits are taken only with ENABLE set. */
 	u->fcr = val & FCR_ENABLE ? val & FCR_KEPT : 0;
 	if (toggled || (val & FCR_ENABLE && val & FCR_CLEAR_RX)) {
-		u->rx.count = 0;
-		u->timeout_pending = 0;
-		timer_cancel(u->dev.machine->loop, &u->timeout);
+		uart_clear_rx(u);
 	}
 	if (toggled || (val & FCR_ENABLE && val & FCR_CLEAR_TX)) {
 		if (u->tx.count)
 			u->thr_pending = 1;
 		u->tx.count = 0;
 	}
+	uart_refill(u);
 	uart_update(u);
-	chardev_kick(u->chr);
 }
 
 static void uart_write_lcr(struct uart *u, u8 val)
@@ -363,7 +406,6 @@ static void uart_set_modem(struct uart *u, u8 levels)
 
 static void uart_write_mcr(struct uart *u, u8 val)
 {
-	bool was_loop = u->mcr & MCR_LOOP;
 	u8 levels = MSR_CTS | MSR_DSR | MSR_DCD;
 
 	u->mcr = val & MCR_KEPT;
@@ -375,9 +417,8 @@ static void uart_write_mcr(struct uart *u, u8 val)
 	}
 	uart_set_modem(u, levels);
 	uart_transmit(u);
+	uart_refill(u);
 	uart_update(u);
-	if (was_loop && !(u->mcr & MCR_LOOP))
-		chardev_kick(u->chr);
 }
 
 static void uart_write(void *opaque, u64 off, u64 val, unsigned size)
@@ -385,6 +426,7 @@ static void uart_write(void *opaque, u64 off, u64 val, unsigned size)
 	struct uart *u = opaque;
 	u8 v = (u8)val;
 
+	u->polls = 0;
 	switch (off) {
 	case 0:
 		if (u->lcr & LCR_DLAB)
@@ -464,7 +506,8 @@ static void uart_reset(struct device *dev)
 	struct uart *u = container_of(dev, struct uart, dev);
 
 	timer_cancel(dev->machine->loop, &u->timeout);
-	u->rx = u->tx = (struct fifo){0};
+	u->rx = u->tx = u->held = (struct fifo){0};
+	u->polls = 0;
 	memset(u->rx_err, 0, sizeof(u->rx_err));
 	u->ier = u->fcr = u->lcr = u->scr = 0;
 	u->mcr = MCR_OUT2;
@@ -472,7 +515,6 @@ static void uart_reset(struct device *dev)
 	u->lsr_errors = u->thr_pending = u->timeout_pending = 0;
 	u->divisor = 12; /* 9600 baud */
 	uart_update(u);
-	chardev_kick(u->chr);
 }
 
 /* Put the line back to what the restored registers say. */
@@ -480,7 +522,7 @@ static int uart_post_load(struct device *dev, struct err *e)
 {
 	struct uart *u = container_of(dev, struct uart, dev);
 
-	if (u->rx.count > FIFO_SIZE || u->tx.count > FIFO_SIZE)
+	if (u->rx.count > FIFO_SIZE || u->tx.count > FIFO_SIZE || u->held.count > CAPACITY)
 		return err_set(e, -EINVAL, "%s: FIFO count out of range", dev->id);
 	uart_update(u);
 	return 0;
@@ -497,6 +539,7 @@ static const struct param uart_params[] = {
 static const struct state_field uart_state[] = {
 	STATE_FIELD(struct uart, rx, STATE_BLOB),
 	STATE_FIELD(struct uart, tx, STATE_BLOB),
+	STATE_FIELD(struct uart, held, STATE_BLOB),
 	STATE_FIELD(struct uart, rx_err, STATE_BLOB),
 	STATE_FIELD(struct uart, ier, STATE_INT),
 	STATE_FIELD(struct uart, fcr, STATE_INT),
@@ -505,6 +548,7 @@ static const struct state_field uart_state[] = {
 	STATE_FIELD(struct uart, msr, STATE_INT),
 	STATE_FIELD(struct uart, scr, STATE_INT),
 	STATE_FIELD(struct uart, lsr_errors, STATE_INT),
+	STATE_FIELD(struct uart, polls, STATE_INT),
 	STATE_FIELD(struct uart, thr_pending, STATE_INT),
 	STATE_FIELD(struct uart, timeout_pending, STATE_INT),
 	STATE_FIELD(struct uart, divisor, STATE_INT),

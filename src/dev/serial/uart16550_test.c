@@ -86,10 +86,20 @@ static void test_receive(void)
 		CHECK(in(RBR) == (u8)*p);
 	CHECK(!(in(LSR)&1) && !tb.level[IRQ]);
 	CHECK(tb.kicks > 16);
+	CHECK(tb_input("early") == 5);
+	out(2, 0x83); /* cleared away, it comes again */
+	out(2, 0);
+	out(2, 0x81);
+	for (const char *p = "early"; *p; p++)
+		CHECK(in(RBR) == (u8)*p);
 	out(2, 0); /* without FIFOs there is room for one */
 	CHECK(tb_input("xy") == 1 && in(IIR) == 4 && in(RBR) == 'x');
 	out(IER, 0);
 	clock_pause(m);
+	CHECK(tb_input("a") == 0); /* nobody looks */
+	for (unsigned i = 0; i < 16; i++)
+		CHECK(!(in(LSR)&1));
+	CHECK(tb_input("a") == 1 && in(LSR)&1 && in(RBR) == 'a');
 }
 
 static void test_loopback(void)
@@ -118,9 +128,9 @@ static void test_loopback(void)
 	out(MCR, 0x18);
 	CHECK(tb.level[IRQ] && in(IIR) == 0xc0 && in(MSR) == 0x81);
 	CHECK(!tb.level[IRQ]);
+	out(2, 6);
 	out(MCR, 8);
 	out(IER, 0);
-	out(2, 6);
 }
 
 static void test_state(void)
@@ -128,7 +138,8 @@ static void test_state(void)
 	struct buf b = {0};
 	struct err e;
 
-	tb_input("q");
+	out(IER, 1);
+	CHECK(tb_input("q") == 1);
 	CHECK(device_save(m->devices, &b) == 0);
 	device_reset_all(m);
 	CHECK(in(LSR) == 0x60);
