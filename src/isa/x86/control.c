@@ -41,6 +41,7 @@ void x86_mode_changed(struct x86_cpu *cpu)
 		bool flat = cpu->code64 && i != SEG_FS && i != SEG_GS;
 
 		cpu->seg_base[i] = flat ? 0 : cpu->st.seg[i].base;
+		x86_note_flat(cpu, i);
 	}
 	x86_update_careful(cpu);
 	soft_view_changed(cpu);
@@ -234,8 +235,12 @@ void x86_write_rflags(struct x86_cpu *cpu, u64 val, u64 mask)
 		val &= ~(u64)FL_RF;
 	new = ((old & ~mask) | (val & mask)) & FL_KNOWN;
 	cpu->st.rflags = new | FL_FIXED;
-	if ((old ^ new) & (FL_TF | FL_VM | FL_AC))
+	if ((old ^ new) & FL_VM) {
 		x86_mode_changed(cpu);
+	} else if ((old ^ new) & (FL_TF | FL_AC)) {
+		x86_update_careful(cpu);
+		soft_view_changed(cpu);
+	}
 }
 
 void x86_check_io(struct x86_cpu *cpu, u16 port, unsigned size)

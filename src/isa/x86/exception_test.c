@@ -240,6 +240,94 @@ static void test_syscall(void)
 	CHECK_EQ(bed_vector(b), X86_UD);
 }
 
+/* In compatibility mode SYSCALL is AMD's alone. */
+static void test_syscall_compat(void)
+{
+	struct cpu_state *st = &b->cpu->st;
+	char vendor[13];
+
+	memcpy(vendor, b->m.features->vendor, sizeof(vendor));
+	for (unsigned amd = 0; amd < 2; amd++) {
+		memcpy(b->m.features->vendor, amd ? "AuthenticAMD" : "GenuineIntel", 13);
+		bed_long(b);
+		bed_ring3(b);
+		bed_set_seg(b, SEG_CS, SEL_CODE32_3);
+		st->star = (u64)(SEL_CODE32_3) << 48 | (u64)SEL_CODE64 << 32;
+		st->cstar = BED_CODE + 0x100;
+		CODE(b, "\x0f\x05");
+		bed_code(b, BED_CODE + 0x100, "\xf4\x0f\x07", 3); /* hlt; sysretd */
+		bed_run(b, BED_CODE, 10);
+		if (!amd) {
+			CHECK_EQ(bed_vector(b), X86_UD);
+			continue;
+		}
+		CHECK_EQ(st->rip, BED_CODE + 0x101);
+		CHECK_EQ(b->cpu->code64, 1);
+		CHECK_EQ(*gpr(RCX), BED_CODE + 2);
+		bed_run(b, st->rip, 1);
+		CHECK_EQ(st->rip, BED_CODE + 2);
+		CHECK_EQ(b->cpu->code_size, CODE32);
+		CHECK_EQ(b->cpu->cpl, 3);
+	}
+	memcpy(b->m.features->vendor, vendor, sizeof(vendor));
+}
+
+static void test_sysenter(void)
+{
+	struct cpu_state *st = &b->cpu->st;
+
+	bed_long(b);
+	bed_ring3(b);
+	CODE(b, "\x0f\x34");
+	bed_run(b, BED_CODE, 10);
+	CHECK_EQ(bed_vector(b), X86_GP); /* no segment set */
+
+	bed_long(b);
+	bed_ring3(b);
+	st->rflags |= FL_IF;
+	st->sysenter_cs = SEL_CODE64;
+	st->sysenter_eip = BED_CODE + 0x100;
+	st->sysenter_esp = BED_IST1;
+	CODE(b, "\x0f\x34");
+	bed_code(b, BED_CODE + 0x100, "\xf4\x48\x0f\x35", 4); /* hlt; sysexitq */
+	bed_run(b, BED_CODE, 10);
+	CHECK_EQ(st->rip, BED_CODE + 0x101);
+	CHECK_EQ(*gpr(RSP), BED_IST1);
+	CHECK_EQ(st->rflags & FL_IF, 0);
+	CHECK_EQ(st->seg[SEG_SS].sel, SEL_CODE64 + 8);
+	*gpr(RDX) = BED_CODE + 0x200;
+	*gpr(RCX) = BED_STACK3;
+	bed_run(b, st->rip, 1);
+	CHECK_EQ(st->rip, BED_CODE + 0x200);
+	CHECK_EQ(*gpr(RSP), BED_STACK3);
+	CHECK_EQ(b->cpu->cpl, 3);
+	CHECK_EQ(st->seg[SEG_CS].sel, (SEL_CODE64 + 32) | 3);
+}
+
+/* SMAP and SMEP seen from a running kernel. */
+static void test_smap(void)
+{
+	bed_long(b);
+	bed_st(b, BED_PD, bed_ld(b, BED_PD, 8) & ~4ull, 8); /* the first 2 MiB: supervisor's */
+	b->cpu->st.cr4 |= CR4_SMAP | CR4_SMEP;
+	*gpr(RBX) = 0x200000;
+	CODE(b, "\x0f\x01\xcb\x8b\x03\x0f\x01\xca\x8b\x03"); /* stac; mov; clac; mov */
+	bed_run(b, BED_CODE, 10);
+	CHECK_EQ(bed_vector(b), X86_PF);
+	CHECK_EQ(frame(0), PF_P);
+	CHECK_EQ(frame(1), BED_CODE + 8);
+
+	bed_long(b);
+	bed_st(b, BED_PD, bed_ld(b, BED_PD, 8) & ~4ull, 8);
+	b->cpu->st.cr4 |= CR4_SMEP;
+	*gpr(RBX) = 0x200000;
+	CODE(b, "\xff\xe3"); /* jmp rbx */
+	bed_run(b, BED_CODE, 10);
+	CHECK_EQ(bed_vector(b), X86_PF);
+	CHECK_EQ(frame(0), PF_P | PF_I);
+	CHECK_EQ(frame(1), 0x200000);
+}
+
 static void test_swapgs(void)
 {
 	struct cpu_state *st = &b->cpu->st;
@@ -310,6 +398,9 @@ int main(void)
 	test_single_step();
 	test_breakpoints();
 	test_syscall();
+	test_syscall_compat();
+	test_sysenter();
+	test_smap();
 	test_swapgs();
 	test_nmi();
 	test_control_registers();

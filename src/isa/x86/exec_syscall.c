@@ -114,6 +114,7 @@ static void put_base(struct x86_cpu *cpu, enum seg_reg reg, u64 base)
 {
 	cpu->st.seg[reg].base = base;
 	cpu->seg_base[reg] = base;
+	x86_note_flat(cpu, reg);
 }
 
 void exec_swapgs(struct x86_cpu *cpu, const struct op *op)

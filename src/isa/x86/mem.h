@@ -66,6 +66,8 @@ mem_linear(struct x86_cpu *cpu, unsigned seg, u64 off, unsigned size, enum mem_a
 		return off;
 	if (__builtin_expect(cpu->code64, 1))
 		return off + cpu->seg_base[seg];
+	if (cpu->seg_flat >> seg & 1 && off + size - 1 <= 0xffffffff)
+		return off;
 	return x86_seg_linear(cpu, seg, off, size, acc);
 }
 

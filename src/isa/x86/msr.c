@@ -170,6 +170,7 @@ static void put_base(struct x86_cpu *cpu, enum seg_reg reg, u64 val)
 {
 	cpu->st.seg[reg].base = val;
 	cpu->seg_base[reg] = val;
+	x86_note_flat(cpu, reg);
 }
 
 static int wr_fs_base(struct x86_cpu *cpu, u64 val)

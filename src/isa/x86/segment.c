@@ -74,11 +74,21 @@ struct seg x86_desc_seg(const struct desc *d, u16 sel)
 	};
 }
 
+void x86_note_flat(struct x86_cpu *cpu, enum seg_reg reg)
+{
+	const struct seg *s = &cpu->st.seg[reg];
+	u16 want = SEG_P | SEG_S | SEG_RW, mask = want | SEG_CODE | SEG_EC;
+	bool flat = !s->base && s->limit == ~0u && (s->attr & mask) == want;
+
+	cpu->seg_flat = (u8)((cpu->seg_flat & ~(1u << reg)) | (unsigned)flat << reg);
+}
+
 void x86_put_seg(struct x86_cpu *cpu, enum seg_reg reg, const struct seg *s)
 {
 	cpu->st.seg[reg] = *s;
 	if (!cpu->code64 || reg == SEG_FS || reg == SEG_GS)
 		cpu->seg_base[reg] = s->base;
+	x86_note_flat(cpu, reg);
 	if (reg == SEG_SS && !cpu->code64)
 		cpu->stack_size = s->attr & SEG_DB ? 4 : 2;
 }
