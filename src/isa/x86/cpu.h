@@ -83,6 +83,7 @@ struct x86_cpu {
 	struct x86_fault fault;	 /* what was raised */
 	i16 delivering;		 /* vector being delivered, -1 if none: for #DF */
 	bool triple;		 /* shutdown is due */
+	u8 nested;		 /* faults raised since the last event was delivered */
 	struct {
 		struct x86_fault fault;
 		u64 rip, cr2;

@@ -282,13 +282,19 @@ static void note_history(struct x86_cpu *cpu)
 	cpu->nr_history++;
 }
 
+/*
+ * Some faults may follow each other for ever: #AC whose delivery raises #AC.  Hardware would
+ * hang; after so many we shut down.
+ */
+enum { MAX_NESTED = 16 };
+
 /* What a fault during the delivery of another event becomes; false: shutdown. */
 static bool combine(struct x86_cpu *cpu, struct x86_fault *f)
 {
 	enum fault_class first = fault_class(cpu->delivering);
 	enum fault_class second = fault_class(f->vector);
 
-	if (first == DOUBLE_FAULT && second != BENIGN)
+	if ((first == DOUBLE_FAULT && second != BENIGN) || ++cpu->nested > MAX_NESTED)
 		return false;
 	if ((first == CONTRIBUTORY && second == CONTRIBUTORY) ||
 	    (first == PAGE_FAULT && (second == CONTRIBUTORY || second == PAGE_FAULT)))
@@ -325,6 +331,7 @@ bool x86_deliver_fault(struct x86_cpu *cpu)
 	if (cpu->delivering >= 0 && !combine(cpu, &f)) {
 		cpu->triple = true;
 		cpu->delivering = -1;
+		cpu->nested = 0;
 		cpu->st.activity = CPU_SHUTDOWN;
 		return false;
 	}
@@ -342,6 +349,7 @@ bool x86_deliver_fault(struct x86_cpu *cpu)
 	};
 	deliver(cpu, &ev);
 	cpu->delivering = -1;
+	cpu->nested = 0;
 	cpu->nr_history = 0;
 	cpu->skip_step = false;
 	cpu->st.irq_shadow = cpu->st.shadow_is_movss = false;
@@ -354,6 +362,7 @@ static void deliver_outside(struct x86_cpu *cpu, u8 vector)
 		.vector = vector, .ext = 1, .rip = cpu->st.rip, .flags = x86_rflags(cpu)};
 
 	cpu->op = NULL;
+	cpu->nested = 0;
 	cpu->nr_history = 0;
 	cpu->st.activity = CPU_RUNNING;
 	cpu->st.irq_shadow = cpu->st.shadow_is_movss = false;

@@ -228,6 +228,20 @@ static void test_io_permission(void)
 	}
 }
 
+/* #AC whose delivery raises #AC, for ever: an end is made of it. */
+static void test_endless_faults(void)
+{
+	bed_protected(b);
+	bed_gate(b, X86_AC, SEL_CODE32_3, BED_CODE + 0x100, DESC_INT32, 3, 0);
+	bed_ring3(b);
+	b->cpu->st.cr0 |= CR0_AM;
+	b->cpu->st.rflags |= FL_AC;
+	*gpr(RSP) = BED_STACK3 + 1;
+	CODE(b, "\x50"); /* push eax */
+	CHECK_EQ(bed_run(b, BED_CODE, 10), VCPU_EXIT_SHUTDOWN);
+	CHECK_EQ(b->cpu->history[AUTOPSY_DEPTH - 1].fault.vector, X86_AC);
+}
+
 /* --- virtual-8086
  * --------------------------------------------------------------------------------- */
 
@@ -444,6 +458,7 @@ int main(void)
 	test_call_gate();
 	test_conforming();
 	test_io_permission();
+	test_endless_faults();
 	test_v86();
 	test_vme();
 	test_task_call();
