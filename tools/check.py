@@ -145,6 +145,13 @@ def boot_tests(mode, folder, opts):
                    int(patience) * factor, weight=10 + int(patience))
 
 
+def decode_tests(folder, opts):
+    kernels = [os.path.join(opts.build, 'guest', k, 'vmlinuz') for k in ('cloud', '686-pae')]
+    yield Test('decode: the text of Debian\'s kernels',
+               [os.path.join(TOP, 'tests', 'decode_kernel.py'),
+                os.path.join(folder, 'decode_zydis_test'), *kernels], weight=3)
+
+
 def style_tests(opts):
     script = os.path.join(TOP, 'tests', 'style.py')
     out = subprocess.run([script, '--list'], check=True, stdout=subprocess.PIPE, text=True)
@@ -175,6 +182,8 @@ def collect(opts):
             continue
         if opts.only != 'boot':
             tests += meson_tests(mode, folder)
+            if mode == 'plain':
+                tests += decode_tests(folder, opts)
         tests += boot_tests(mode, folder, opts)
     if opts.filter:
         tests = [t for t in tests if opts.filter in t.name]

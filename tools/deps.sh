@@ -5,7 +5,7 @@ set -eu
 
 build="gcc libc6-dev meson ninja-build pkgconf libzydis-dev acpica-tools scdoc"
 guest="cpio gzip"
-tests="libcmocka-dev python3 clang clang-format gdb binutils"
+tests="libcmocka-dev python3 clang clang-format gdb binutils lz4"
 
 case ${1:-run} in
 build) want="$build" ;;
@@ -21,7 +21,7 @@ have() { # PACKAGE: installed, or its program there by other means
 	pkgconf) command -v pkg-config ;;
 	acpica-tools) command -v iasl ;;
 	qemu-system-x86) command -v qemu-system-x86_64 ;;
-	gcc | meson | scdoc | cpio | gzip | python3 | clang | clang-format | gdb) command -v "$1" ;;
+	gcc | meson | scdoc | cpio | gzip | python3 | clang | clang-format | gdb | lz4) command -v "$1" ;;
 	*) dpkg-query -W -f '${db:Status-Status}\n' "$1" 2>/dev/null | grep -x installed ;;
 	esac >/dev/null 2>&1
 }
