@@ -85,6 +85,10 @@ struct board {
 	void (*destroy)(struct machine *m);
 	/* After all devices and vCPUs were reset: put boot images back, set the entry state. */
 	int (*reset)(struct machine *m, struct err *e);
+	/* The guest asks for a reset: because it has crashed?  Then it ends, status 5; or NULL. */
+	bool (*crashed)(struct machine *m);
+	/* As if somebody pressed it; any thread, holding no device's lock.  NULL: there is none. */
+	void (*power_button)(struct machine *m);
 	struct irq_line (*irq)(struct machine *m, unsigned gsi); /* an input of its controllers */
 	/* A local APIC message (MSI, IOAPIC): 0xfee00000 form. */
 	void (*msi)(struct machine *m, const struct msi_msg *msg);

@@ -11,7 +11,10 @@
 #include <stdlib.h>
 
 #include "dev/intc/lapic.h"
+#include "dev/misc/acpipm.h"
 #include "sundog/err.h"
+
+enum { BDA = 0x400, BDA_SIZE = 0x100, BDA_RESET_FLAG = 0x72, WARM_RESET = 0x1234 };
 
 static void free_lapics(struct machine *m)
 {
@@ -71,13 +74,13 @@ static int pc_build(struct machine *m, const struct machine_cfg *cfg, struct err
 /* What a BIOS leaves in its data area: small kernels look there. */
 static int put_bios_data(struct pc *pc)
 {
-	u8 bda[0x100] = {0};
+	u8 bda[BDA_SIZE] = {0};
 
 	st_le16(bda + 0x00, 0x3f8);
 	st_le16(bda + 0x02, 0x2f8);
 	st_le16(bda + 0x0e, PC_EBDA >> 4);
 	st_le16(bda + 0x13, PC_EBDA >> 10);
-	return boot_put(&pc->boot, 0x400, bda, sizeof(bda));
+	return boot_put(&pc->boot, BDA, bda, sizeof(bda));
 }
 
 static int pc_reset(struct machine *m, struct err *e)
@@ -94,6 +97,24 @@ static int pc_reset(struct machine *m, struct err *e)
 	return pc->has_kernel ? boot_load(&pc->boot, e) : 0;
 }
 
+/*
+ * Linux leaves 0x1234 in the BIOS's reset flag before a warm reset, which our command line
+ * asks for on a panic and nowhere else.
+ */
+static bool pc_crashed(struct machine *m)
+{
+	struct pc *pc = m->board_priv;
+	const u8 *flag = as_ram(m->mem, BDA + BDA_RESET_FLAG, 2, false);
+
+	return flag && pc->has_kernel && pc->boot.ops->tells_panic && !pc->boot.own_cmdline &&
+	       ld_le16(flag) == WARM_RESET;
+}
+
+static void pc_power_button(struct machine *m)
+{
+	acpipm_power_button(pc_find(m, &acpipm_type));
+}
+
 static void pc_msi(struct machine *m, const struct msi_msg *msg)
 {
 	lapic_deliver(m, msg);
@@ -105,6 +126,8 @@ const struct board board_pc = {
 	.build = pc_build,
 	.destroy = pc_destroy,
 	.reset = pc_reset,
+	.crashed = pc_crashed,
+	.power_button = pc_power_button,
 	.irq = pc_irq,
 	.msi = pc_msi,
 };

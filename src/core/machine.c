@@ -179,6 +179,10 @@ static void do_reset(struct machine *m)
 {
 	struct err e = {0};
 
+	if (m->board->crashed && m->board->crashed(m)) {
+		machine_request_shutdown(m, EXIT_GUEST_CRASH);
+		return;
+	}
 	if (m->cfg && m->cfg->no_reboot) {
 		machine_request_shutdown(m, EXIT_GUEST_OFF);
 		return;

@@ -78,6 +78,7 @@ struct boot {
 struct boot_ops {
 	const char *name; /* "Linux bzImage": for people */
 	const char *dflt_cmdline;
+	bool tells_panic; /* dflt_cmdline has what BOOT_LINUX_CMDLINE says of panics */
 	bool (*match)(const struct boot_file *f);
 	int (*check)(struct boot *b, struct err *e);
 	int (*load)(struct boot *b, struct err *e);
@@ -88,8 +89,12 @@ struct boot_ops {
  *   console=ttyS0   the console is COM1
  *   tsc=reliable    all our clocks are one clock: do not compare the TSC with the others,
  *                   where a busy host would make it look bad
+ *   panic=-1        a kernel that panics resets at once ...
+ *   reboot=panic_warm
+ *                   ... and says that it is a warm reset, unlike a wanted one: that is how
+ *                   a panic is known from a reboot when the pvpanic driver is not loaded
  */
-#define BOOT_LINUX_CMDLINE "console=ttyS0 tsc=reliable"
+#define BOOT_LINUX_CMDLINE "console=ttyS0 tsc=reliable panic=-1 reboot=panic_warm"
 
 extern const struct boot_ops boot_linux, boot_pvh, boot_multiboot;
 extern const struct boot_ops *const boot_ways[]; /* boot.c; NULL-ended */

@@ -198,6 +198,7 @@ static int linux_load(struct boot *b, struct err *e)
 const struct boot_ops boot_linux = {
 	.name = "Linux bzImage",
 	.dflt_cmdline = BOOT_LINUX_CMDLINE,
+	.tells_panic = true,
 	.match = linux_match,
 	.check = linux_check,
 	.load = linux_load,

@@ -127,6 +127,7 @@ static int pvh_load(struct boot *b, struct err *e)
 const struct boot_ops boot_pvh = {
 	.name = "ELF by PVH",
 	.dflt_cmdline = BOOT_LINUX_CMDLINE,
+	.tells_panic = true,
 	.match = pvh_match,
 	.check = pvh_check,
 	.load = pvh_load,
