@@ -101,6 +101,13 @@ int dma_read(struct device *dev, gpa_t addr, void *buf, size_t len) must_check;
 int dma_write(struct device *dev, gpa_t addr, const void *buf, size_t len) must_check;
 
 /*
+ * The same for who is no device: a debugger.  ROM can be read; what is written is told to the
+ * listeners, as DMA is.
+ */
+int as_peek(struct addrspace *as, gpa_t addr, void *buf, size_t len) must_check;
+int as_poke(struct addrspace *as, gpa_t addr, const void *buf, size_t len) must_check;
+
+/*
  * Zero copy: a host pointer good for len bytes, or NULL if they are not all in one
  * RAM region.  No accessor here lacks a length.  dma_unmap() with DMA_FROM_DEVICE
  * marks the bytes dirty and makes engines drop code translated from them.

@@ -216,6 +216,20 @@ static void tell_written(struct addrspace *as, gpa_t addr, u64 len)
 	}
 }
 
+int as_peek(struct addrspace *as, gpa_t addr, void *buf, size_t len)
+{
+	return dma_copy(as, addr, buf, NULL, len);
+}
+
+int as_poke(struct addrspace *as, gpa_t addr, const void *buf, size_t len)
+{
+	int r = len ? dma_copy(as, addr, NULL, buf, len) : 0;
+
+	if (!r && len)
+		tell_written(as, addr, len);
+	return r;
+}
+
 int dma_read(struct device *dev, gpa_t addr, void *buf, size_t len)
 {
 	int r = dma_copy(dev->machine->mem, addr, buf, NULL, len);
