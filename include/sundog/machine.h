@@ -115,6 +115,12 @@ void machine_resume(struct machine *m);
 void machine_stop_vcpus(struct machine *m);
 void machine_start_vcpus(struct machine *m);
 
+/*
+ * Keep one vCPU out of run() while the others go on: a debugger steps a single thread.  Set
+ * while the vCPUs are stopped.
+ */
+void machine_hold_vcpu(struct vcpu *cpu, bool hold);
+
 /* Any thread, also from a register write: done later, by the loop. */
 void machine_request_pause(struct machine *m);
 void machine_request_reset(struct machine *m); /* the vCPU that asks runs no further */

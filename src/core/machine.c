@@ -19,9 +19,9 @@
 
 /* --- the gate --------------------------------------------------------------------------- */
 
-static bool must_wait_locked(const struct machine_core *c)
+static bool must_wait_locked(const struct machine_core *c, const struct vcpu_thread *t)
 {
-	return !c->quit && (c->stops || c->requests);
+	return !c->quit && (c->stops || c->requests || t->held);
 }
 
 static bool gate_slow(struct vcpu *cpu)
@@ -37,7 +37,7 @@ static bool gate_slow(struct vcpu *cpu)
 		c->running--;
 		pthread_cond_broadcast(&c->changed);
 	}
-	while (must_wait_locked(c))
+	while (must_wait_locked(c, t))
 		lock_wait(&c->lock, &c->changed);
 	quit = c->quit;
 	if (!quit) {
@@ -86,6 +86,17 @@ void machine_start_vcpus(struct machine *m)
 	lock(&c->lock);
 	assert(c->stops);
 	c->stops--;
+	pthread_cond_broadcast(&c->changed);
+	unlock(&c->lock);
+}
+
+void machine_hold_vcpu(struct vcpu *cpu, bool hold)
+{
+	struct machine_core *c = cpu->machine->core;
+	struct vcpu_thread *t = cpu->thread;
+
+	lock(&c->lock);
+	t->held = hold;
 	pthread_cond_broadcast(&c->changed);
 	unlock(&c->lock);
 }

@@ -18,6 +18,7 @@ struct vcpu_thread {
 	pthread_t tid;
 	bool started; /* tid is to be joined */
 	bool in_run;  /* counted in core->running; under core->lock */
+	bool held;    /* a debugger keeps it out of run(); under core->lock */
 	struct err err;
 
 	_Atomic bool sleeping; /* in (or about to enter) the futex of a halt */
