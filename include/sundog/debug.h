@@ -22,12 +22,16 @@ struct debug_point {
 enum { DEBUG_MAX_POINTS = 64 };
 
 struct debug_req {
-	bool step; /* stop after one instruction */
+	bool step;    /* stop after one instruction, or at the first of a handler */
+	bool no_irqs; /* while stepping: interrupts wait, unless the vCPU is halted */
 	unsigned nr_points;
 	struct debug_point points[DEBUG_MAX_POINTS];
 };
 
-/* Why VCPU_EXIT_DEBUG: a step (point < 0), or which point, and where. */
+/*
+ * Why VCPU_EXIT_DEBUG: a step (point < 0), or which point, and where: for a watchpoint the
+ * first byte of it that was touched.
+ */
 struct debug_stop {
 	int point;
 	gva_t addr;

@@ -155,9 +155,12 @@ static bool events(struct x86_cpu *cpu, struct soft_cpu *sc)
 		vcpu_timer_due(v);
 		soft_enter(sc);
 	}
+	if (sc->debug.step && sc->debug.no_irqs && cpu->st.activity == CPU_RUNNING)
+		return true;
 	if (p & VCPU_NMI && !cpu->st.nmi_masked && !cpu->st.irq_shadow) {
 		atomic_fetch_and(&v->pending, ~VCPU_NMI);
 		cpu->st.activity = CPU_RUNNING;
+		sc->delivered = true;
 		x86_nmi(cpu);
 	}
 	if (atomic_load(&v->pending) & VCPU_INTR && cpu->st.rflags & FL_IF && !cpu->st.irq_shadow) {
@@ -170,6 +173,7 @@ static bool events(struct x86_cpu *cpu, struct soft_cpu *sc)
 		if (vector >= 0) {
 			sc->stats.interrupts++;
 			cpu->st.activity = CPU_RUNNING;
+			sc->delivered = true;
 			x86_interrupt(cpu, (u8)vector);
 		}
 	}
@@ -216,6 +220,7 @@ static bool thrown(struct x86_cpu *cpu, struct soft_cpu *sc, int how)
 	sc->link = NULL;
 	if (how == X86_JMP_RESTART)
 		return true;
+	sc->debug_hit = false; /* the instruction did not happen */
 	sc->delivered = true;
 	sc->stats.exceptions++;
 	return x86_deliver_fault(cpu);
@@ -234,7 +239,8 @@ static bool debug_stop(struct x86_cpu *cpu, struct soft_cpu *sc, u64 start)
 		cpu->v.stop = (struct debug_stop){-1, cpu->st.rip};
 		return true;
 	}
-	return sc->debug_exec && soft_debug_at(sc, cpu->st.rip + cpu->seg_base[SEG_CS]);
+	return sc->debug_exec && cpu->st.activity == CPU_RUNNING &&
+	       soft_debug_at(sc, cpu->st.rip + cpu->seg_base[SEG_CS]);
 }
 
 static enum vcpu_exit run_loop(struct x86_cpu *cpu, struct soft_cpu *sc, u64 start, u64 end)
@@ -259,6 +265,9 @@ static enum vcpu_exit run_loop(struct x86_cpu *cpu, struct soft_cpu *sc, u64 sta
 		atomic_store_explicit(&sc->seen,
 				      atomic_load_explicit(&sc->soft->epoch, memory_order_relaxed),
 				      memory_order_release);
+		/* Before anything is served: a stop must not be lost for a kick. */
+		if (__builtin_expect(sc->debugging, 0) && debug_stop(cpu, sc, start))
+			return VCPU_EXIT_DEBUG;
 		if (__builtin_expect(atomic_load_explicit(&v->pending, memory_order_relaxed), 0)) {
 			if (cpu->st.irq_shadow && cpu->st.activity == CPU_RUNNING) {
 				if (atomic_load(&v->pending) & (VCPU_STOP | VCPU_INIT | VCPU_SIPI))
@@ -268,14 +277,14 @@ static enum vcpu_exit run_loop(struct x86_cpu *cpu, struct soft_cpu *sc, u64 sta
 			}
 			if (!events(cpu, sc))
 				return VCPU_EXIT_KICKED;
+			if (sc->debugging && debug_stop(cpu, sc, start)) /* at a handler */
+				return VCPU_EXIT_DEBUG;
 		}
 		if (__builtin_expect(cpu->st.activity != CPU_RUNNING, 0))
 			return cpu->st.activity == CPU_SHUTDOWN ? VCPU_EXIT_SHUTDOWN
 								: VCPU_EXIT_HALTED;
 		if (v->icount >= end)
 			return VCPU_EXIT_KICKED;
-		if (__builtin_expect(sc->debugging, 0) && debug_stop(cpu, sc, start))
-			return VCPU_EXIT_DEBUG;
 		if (__builtin_expect(cpu->careful, 0)) {
 			step(cpu, sc);
 			continue;

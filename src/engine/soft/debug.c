@@ -74,9 +74,13 @@ void soft_debug_access(struct soft_cpu *sc, u64 lin, unsigned size, enum mem_acc
 		if (p->kind == DEBUG_EXEC || !kind_matches(p->kind, acc) ||
 		    (lin - p->addr >= p->len && p->addr - lin >= size))
 			continue;
-		sc->cpu->v.stop = (struct debug_stop){(int)i, lin};
+		if (!sc->debug_hit)
+			sc->cpu->v.stop =
+				(struct debug_stop){(int)i, lin - p->addr < p->len ? lin : p->addr};
 		sc->debug_hit = true;
-		if (sc->running)
+		/* Between instructions it is the last block, whose memory may be another's. */
+		if (sc->cpu->op)
 			soft_block_leave(sc->soft, sc->running);
+		return;
 	}
 }

@@ -136,7 +136,7 @@ struct soft_cpu {
 	struct debug_req debug;
 	bool debugging;	 /* there is a request */
 	bool debug_hit;	 /* a watchpoint was touched: leave after this instruction */
-	bool delivered;	 /* an exception was, since run() was entered: that is a step */
+	bool delivered;	 /* an event was, since run() was entered: that is a step */
 	bool debug_exec; /* there are execution points */
 	struct soft_stats stats;
 };

@@ -490,6 +490,9 @@ void *soft_host(struct x86_cpu *cpu, unsigned seg, u64 lin, unsigned size, enum 
 	resolve(cpu, seg, lin, acc, &t);
 	if (!t.host || crosses(lin, size))
 		return NULL;
+	/* Piece by piece, then, so that each is looked at. */
+	if (soft_cpu(cpu)->slow_access && watches_data(cpu))
+		return NULL;
 	if (acc != MEM_WRITE)
 		return t.host;
 	page = soft_page(soft_cpu(cpu)->soft, t.host);
@@ -501,6 +504,7 @@ u64 soft_rmw_slow(struct x86_cpu *cpu, unsigned seg, u64 lin, unsigned size, str
 	struct target t, t2;
 
 	lin = cut_lin(cpu, lin);
+	check_access(cpu, seg, lin, size, MEM_READ);
 	check_access(cpu, seg, lin, size, MEM_WRITE);
 	resolve(cpu, seg, lin, MEM_WRITE, &t);
 	r->lin = lin;
@@ -562,6 +566,8 @@ bool soft_cmpxchg16b_slow(struct x86_cpu *cpu, unsigned seg, u64 lin, u64 old[2]
 	bool same;
 
 	lin = cut_lin(cpu, lin);
+	check_access(cpu, seg, lin, 16, MEM_READ);
+	check_access(cpu, seg, lin, 16, MEM_WRITE);
 	resolve(cpu, seg, lin, MEM_WRITE, &t);
 	if (t.host && !t.rom) {
 		same = ram_cmpxchg16(t.host, old, val);
