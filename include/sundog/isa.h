@@ -50,7 +50,10 @@ struct isa_ops {
 	/* gdb: target description XML, and the register file in its order. */
 	const char *gdb_target_xml;
 	unsigned gdb_nr_regs;
-	/* Returns the register's bytes in buf (at most 64), 0 if there is no such one. */
+	/*
+	 * Returns the register's bytes in buf (at most 64), 0 if there is no such one, or if the
+	 * value is one that the CPU would refuse.  After a write: engine_ops->state_changed().
+	 */
 	unsigned (*gdb_read_reg)(struct vcpu *cpu, unsigned n, u8 *buf);
 	unsigned (*gdb_write_reg)(struct vcpu *cpu, unsigned n, const u8 *buf);
 };

@@ -23,4 +23,11 @@ unsigned x86_disasm(struct vcpu *v, gva_t va, const u8 *bytes, unsigned len, cha
 void x86_dump(struct vcpu *v, FILE *f);
 void x86_autopsy(struct vcpu *v, FILE *f);
 
+/* gdb.c */
+enum { X86_GDB_NR_REGS = 66 };
+extern const char x86_gdb_target_xml[];
+unsigned x86_gdb_read_reg(struct vcpu *v, unsigned n, u8 *buf);
+/* 0: there is no such register, or the CPU would not take the value. */
+unsigned x86_gdb_write_reg(struct vcpu *v, unsigned n, const u8 *buf);
+
 #endif

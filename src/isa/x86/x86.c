@@ -160,4 +160,8 @@ const struct isa_ops x86_isa = {
 	.dump = x86_dump,
 	.disasm = x86_disasm,
 	.autopsy = x86_autopsy,
+	.gdb_target_xml = x86_gdb_target_xml,
+	.gdb_nr_regs = X86_GDB_NR_REGS,
+	.gdb_read_reg = x86_gdb_read_reg,
+	.gdb_write_reg = x86_gdb_write_reg,
 };

@@ -43,6 +43,10 @@ static inline u16 fsw_summary(u16 fsw, u16 fcw)
 	return (fsw & ~fcw & FSW_EXC) ? fsw | FSW_ES | FSW_B : fsw & ~(FSW_ES | FSW_B);
 }
 
+/* The tag word at full length, and back to one bit per physical register: x87_env.c. */
+u16 x87_full_tags(const struct x87_state *x);
+u8 x87_abridge(u16 tags);
+
 static inline void check_sse(struct x86_cpu *cpu, const struct op *op)
 {
 	if (__builtin_expect((cpu->st.cr0 & (CR0_EM | CR0_TS)) | (~cpu->st.cr4 & CR4_OSFXSR), 0))

@@ -20,7 +20,7 @@ static unsigned tag_of(u64 mant, u16 sexp)
 	return exp == 0x7fff || !(mant >> 63) ? TAG_SPECIAL : TAG_VALID;
 }
 
-static u16 full_tags(const struct x87_state *x)
+u16 x87_full_tags(const struct x87_state *x)
 {
 	unsigned top = x->fsw >> FSW_TOP_SHIFT & 7;
 	u16 tags = 0;
@@ -35,7 +35,7 @@ static u16 full_tags(const struct x87_state *x)
 	return tags;
 }
 
-static u8 abridge(u16 tags)
+u8 x87_abridge(u16 tags)
 {
 	u8 ftw = 0;
 
@@ -71,7 +71,7 @@ static unsigned env_put(const struct x86_cpu *cpu, const struct op *op, u8 *b)
 	u16 fop = x->fop & 0x7ff;
 
 	if (op_is_16(cpu, op)) {
-		u16 w[7] = {x->fcw, x->fsw, full_tags(x), (u16)ip, x->fcs, (u16)dp, x->fds};
+		u16 w[7] = {x->fcw, x->fsw, x87_full_tags(x), (u16)ip, x->fcs, (u16)dp, x->fds};
 
 		if (real) {
 			w[4] = (u16)((ip >> 16 & 0xf) << 12 | fop);
@@ -81,9 +81,12 @@ static unsigned env_put(const struct x86_cpu *cpu, const struct op *op, u8 *b)
 			st_le16(b + 2 * i, w[i]);
 		return ENV16;
 	}
-	u32 d[7] = {0xffff0000u | x->fcw,	0xffff0000u | x->fsw,
-		    0xffff0000u | full_tags(x), ip,
-		    (u32)fop << 16 | x->fcs,	dp,
+	u32 d[7] = {0xffff0000u | x->fcw,
+		    0xffff0000u | x->fsw,
+		    0xffff0000u | x87_full_tags(x),
+		    ip,
+		    (u32)fop << 16 | x->fcs,
+		    dp,
 		    0xffff0000u | x->fds};
 
 	if (real) {
@@ -127,7 +130,7 @@ static void env_get(struct x86_cpu *cpu, const u8 *b, bool is16)
 	x87_set_top(x, fsw >> FSW_TOP_SHIFT & 7);
 	x->fcw = (fcw & 0x1f3f) | 0x40;
 	x->fsw = fsw_summary(fsw, x->fcw);
-	x->ftw = abridge(ld_le16(b + 2 * w));
+	x->ftw = x87_abridge(ld_le16(b + 2 * w));
 	pointers_get(cpu, b, is16);
 }
 
