@@ -9,6 +9,7 @@
 #include "cli/lists.h"
 #include "cli/options.h"
 #include "cli/signals.h"
+#include "debug/gdbstub.h"
 #include "sundog/err.h"
 #include "sundog/machine.h"
 #include "sundog/trace.h"
@@ -131,6 +132,7 @@ static void print_stats(struct machine *m)
 static int run_machine(const struct machine_cfg *cfg)
 {
 	struct signal_watch signals;
+	struct gdbstub *gdb = NULL;
 	struct machine *m;
 	struct err e = {0};
 	int status;
@@ -144,10 +146,13 @@ static int run_machine(const struct machine_cfg *cfg)
 		return err_report(&e);
 	}
 	say_engine(m);
-	if (machine_start(m, &e))
+	if (cfg->gdb)
+		gdb = gdbstub_start(m, cfg->gdb, &e);
+	if ((cfg->gdb && !gdb) || machine_start(m, &e))
 		status = -1;
 	else
 		status = machine_run(m);
+	gdbstub_stop(gdb, status);
 	signals_unwatch(&signals);
 	if (cfg->stats)
 		print_stats(m);
