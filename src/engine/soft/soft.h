@@ -95,7 +95,7 @@ struct jc_ent { /* jump cache: linear address to block, for one context */
 struct ex_ent {	 /* instruction TLB */
 	u64 tag; /* page | user; all ones: invalid */
 	const u8 *host;
-	bool global;
+	bool global, large;
 };
 
 /* The translations of one address space (PCID). */
@@ -106,6 +106,8 @@ struct soft_ctx {
 	u64 executed; /* one bit per hash of a page number that is in jc */
 	struct tlb_view views[NR_VIEWS];
 	u64 global_rd[NR_VIEWS][TLB_ENTRIES / 64], global_wr[NR_VIEWS][TLB_ENTRIES / 64];
+	bool has_large;			       /* since it was last emptied: any of ... */
+	u64 large[NR_VIEWS][TLB_ENTRIES / 64]; /* ... these, or of ex */
 	struct ex_ent ex[EX_ENTRIES];
 	struct jc_ent jc[JC_ENTRIES];
 };

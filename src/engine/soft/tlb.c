@@ -41,6 +41,8 @@ static void ctx_clear(struct soft_ctx *c)
 		c->ex[i].tag = ~0ull;
 	memset(c->global_rd, 0, sizeof(c->global_rd));
 	memset(c->global_wr, 0, sizeof(c->global_wr));
+	memset(c->large, 0, sizeof(c->large));
+	c->has_large = false;
 	jc_clear(c);
 }
 
@@ -63,6 +65,39 @@ static void ctx_clear_local(struct soft_ctx *c)
 	jc_clear(c);
 }
 
+static bool same_gib(u64 a, u64 b)
+{
+	return (a ^ b) >> 30 == 0;
+}
+
+/*
+ * The TLB holds large pages as fragments of 4 KiB, all of which go when one address in the page
+ * does.  How large they are is not kept, so all fragments in the GiB go.
+ */
+static void ctx_clear_fragments(struct soft_ctx *c, u64 page)
+{
+	for (unsigned k = 0; k < NR_VIEWS; k++) {
+		struct tlb_view *v = &c->views[k];
+
+		for (unsigned w = 0; w < TLB_ENTRIES / 64; w++) {
+			for (u64 bits = c->large[k][w]; bits; bits &= bits - 1) {
+				unsigned i = 64 * w + (unsigned)__builtin_ctzll(bits);
+
+				if (same_gib(v->rd[i].tag, page))
+					v->rd[i].tag = invalid_tag(i);
+				if (same_gib(v->wr[i].tag, page))
+					v->wr[i].tag = invalid_tag(i);
+			}
+		}
+	}
+	for (unsigned i = 0; i < EX_ENTRIES; i++) {
+		if (c->ex[i].large && same_gib(c->ex[i].tag, page)) {
+			c->ex[i].tag = ~0ull;
+			jc_clear(c);
+		}
+	}
+}
+
 static void ctx_clear_page(struct soft_ctx *c, u64 page)
 {
 	unsigned i = page >> PAGE_BITS & (TLB_ENTRIES - 1);
@@ -78,6 +113,8 @@ static void ctx_clear_page(struct soft_ctx *c, u64 page)
 		c->ex[x].tag = ~0ull;
 	if (c->executed >> (page >> PAGE_BITS & 63) & 1)
 		jc_clear(c);
+	if (c->has_large)
+		ctx_clear_fragments(c, page);
 }
 
 static struct soft_ctx *ctx_find(struct soft_cpu *sc, u16 pcid)
@@ -253,7 +290,7 @@ struct target {
 	gpa_t gpa;
 	struct page_info *page; /* of guest RAM, else NULL */
 	bool rom;
-	bool global;
+	bool global, large;
 };
 
 static void raise_page_fault(struct x86_cpu *cpu, u64 lin, u32 error)
@@ -280,7 +317,7 @@ static void translate(struct x86_cpu *cpu, unsigned seg, u64 lin, enum mem_acces
 
 	const struct region *r = as_find(m->mem, w.gpa);
 
-	*t = (struct target){.gpa = w.gpa, .global = w.global};
+	*t = (struct target){.gpa = w.gpa, .global = w.global, .large = w.page_bits > PAGE_BITS};
 	if (!r || r->kind == REGION_IO ||
 	    (w.gpa & ~0xfffull) == atomic_load_explicit(&cpu->v.lapic_page, memory_order_relaxed))
 		return;
@@ -327,6 +364,10 @@ static void install(struct x86_cpu *cpu, u64 lin, enum mem_access acc, const str
 
 	v->rd[i] = ent;
 	set_bit(sc->ctx->global_rd[kind], i, t->global);
+	if (t->large) { /* stays set: what comes after may only be dropped too often */
+		set_bit(sc->ctx->large[kind], i, true);
+		sc->ctx->has_large = true;
+	}
 	if (acc == MEM_WRITE && t->page && claim_writer(sc, t->page)) {
 		v->wr[i] = ent;
 		set_bit(sc->ctx->global_wr[kind], i, t->global);
@@ -377,7 +418,8 @@ const u8 *soft_fetch_page(struct x86_cpu *cpu, u64 lin, gpa_t *gpa)
 	*gpa = t.gpa & ~0xfffull;
 	if (!t.host)
 		return NULL;
-	*x = (struct ex_ent){page | is_user(cpu), t.host - (lin & 0xfff), t.global};
+	*x = (struct ex_ent){page | is_user(cpu), t.host - (lin & 0xfff), t.global, t.large};
+	c->has_large |= t.large;
 	return x->host;
 }
 
