@@ -39,6 +39,7 @@ static void on_tick(struct timer *timer)
 static void test_timers(void)
 {
 	u64 now = clock_now(&t.m, CLOCK_GUEST), host = clock_now(&t.m, CLOCK_HOST);
+	static const int sorted[] = {7, 1, 2, 3, 9};
 	struct tick k[10] = {0};
 
 	for (int i = 0; i < 10; i++) {
@@ -60,7 +61,10 @@ static void test_timers(void)
 	check(loop_run(t.loop) == 99);
 	check(clock_now(&t.m, CLOCK_GUEST) >= now + 9000000);
 	check(nr_order == 6);
-	check(order[0] == 7 && order[1] == 1 && order[2] == 2 && order[3] == 5 && order[4] == 3);
+	/* The host clock's may come anywhere among those of the guest's if we are late. */
+	for (int i = 0, n = 0; i < 6; i++)
+		if (order[i] != 5)
+			check(order[i] == sorted[n++]);
 }
 
 /* --- tasks from threads --------------------------------------------------------------------- */
