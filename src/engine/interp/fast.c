@@ -24,7 +24,7 @@
 	static void h_##name(struct x86_cpu *cpu, const struct op *op) \
 	{                                                              \
 		body;                                                  \
-		op[1].fn(cpu, op + 1);                                 \
+		interp_go(cpu, op + 1);                                 \
 	}
 
 #define EXEC(name, body)                                               \
@@ -32,7 +32,7 @@
 	{                                                              \
 		cpu->op = op;                                          \
 		body;                                                  \
-		op[1].fn(cpu, op + 1);                                 \
+		interp_go(cpu, op + 1);                                 \
 	}
 
 #define LAST(name, body)                                               \
@@ -237,7 +237,7 @@ static exec_fn *fast_stack(const struct op *op, exec_fn *exec)
 	{                                                               \
 		const struct op *slot = op + 1 + flags_cond(cpu, cc);   \
                                                                         \
-		slot->fn(cpu, slot);                                    \
+		interp_go(cpu, slot);                                    \
 	}                                                               \
 	PURE(cmov##cc##_4_reg, do_cmovcc(cpu, op, cc, 4, LOC_REG))      \
 	EXEC(cmov##cc##_4_mem, do_cmovcc(cpu, op, cc, 4, LOC_MEM))      \
@@ -250,10 +250,10 @@ COND(0)
 COND(1)
 COND(2)
 COND(3)
-COND(4) COND(5) COND(6) COND(7) COND(8) COND(9) COND(10) COND(11) COND(12) COND(13) COND(14)
-	COND(15)
+COND(4)
+COND(5) COND(6) COND(7) COND(8) COND(9) COND(10) COND(11) COND(12) COND(13) COND(14) COND(15)
 
-		struct by_cond {
+	struct by_cond {
 	exec_fn *jcc, *set[2], *cmov[2][2];
 };
 
@@ -276,7 +276,7 @@ static const struct by_cond by_cond[16] = {
 
 static void h_jmp_rel(struct x86_cpu *cpu, const struct op *op)
 {
-	op[2].fn(cpu, op + 2);
+	interp_go(cpu, op + 2);
 }
 
 static void h_call_rel8(struct x86_cpu *cpu, const struct op *op)
@@ -284,7 +284,7 @@ static void h_call_rel8(struct x86_cpu *cpu, const struct op *op)
 	cpu->op = op;
 	branch_rel(cpu, op, 8); /* its check comes before the push */
 	x86_push(cpu, op_next_rip(cpu, op), 8);
-	op[2].fn(cpu, op + 2);
+	interp_go(cpu, op + 2);
 }
 
 LAST(jmp_reg, do_jmp_rm(cpu, op, 8, LOC_REG))

@@ -21,4 +21,19 @@ static inline u64 op_rip_cut(const struct x86_cpu *cpu, const struct op *op)
 	return x86_cut_rip(cpu, cpu->st.gpr[GPR_PC] + op->off);
 }
 
+/*
+ * On to op.  Another vCPU may kill the block or link the slot at any time: the load of fn
+ * pairs with its release store (block_poison(), link_slot()).  An x86 host's plain load is an
+ * acquire, and the compiler makes the shortest jump of it.
+ */
+static inline __attribute__((always_inline)) void interp_go(struct x86_cpu *cpu,
+							    const struct op *op)
+{
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+	op->fn(cpu, op);
+#else
+	__atomic_load_n(&op->fn, __ATOMIC_ACQUIRE)(cpu, op);
+#endif
+}
+
 #endif

@@ -76,17 +76,17 @@ void exec_bound(struct x86_cpu *cpu, const struct op *op)
 /* Guest loads and stores are the host's, in order; only a store before a load needs a fence. */
 void exec_mfence(struct x86_cpu *cpu, const struct op *op)
 {
-	atomic_thread_fence(memory_order_seq_cst);
+	ram_fence();
 }
 
 void exec_lfence(struct x86_cpu *cpu, const struct op *op)
 {
-	atomic_thread_fence(memory_order_acquire);
+	atomic_signal_fence(memory_order_acquire);
 }
 
 void exec_sfence(struct x86_cpu *cpu, const struct op *op)
 {
-	atomic_thread_fence(memory_order_release);
+	atomic_signal_fence(memory_order_release);
 }
 
 /* There is no cache to flush, but the address is checked as for a load of a byte. */

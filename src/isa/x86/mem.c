@@ -16,23 +16,6 @@ u64 op_ea_slow(const struct x86_cpu *cpu, const struct op *op)
 	return op->asize == 8 ? ea : zero_extend(ea, op->asize);
 }
 
-void ram_move(void *dst, const void *src, u64 len)
-{
-	memmove(dst, src, len);
-}
-
-void ram_fill(void *dst, u64 val, u64 n, unsigned size)
-{
-	u8 *p = dst;
-
-	if (val == zero_extend((val & 0xff) * 0x0101010101010101ull, size)) {
-		memset(dst, (u8)val, n * size);
-		return;
-	}
-	for (; n; n--, p += size)
-		ram_store(p, val, size);
-}
-
 /* What is left of [lin, lin + len) in the page of lin. */
 static unsigned in_page(u64 lin, u64 len)
 {

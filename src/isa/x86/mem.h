@@ -30,6 +30,7 @@ typedef u64 __attribute__((aligned(1), may_alias)) u64_una;
 #ifdef __SANITIZE_THREAD__
 u64 ram_load(const void *p, unsigned size);	    /* uninstrumented: mem_tsan.c */
 void ram_store(void *p, u64 val, unsigned size);
+void ram_fence(void);
 #else
 static inline __attribute__((always_inline)) u64 ram_load(const void *p, unsigned size)
 {
@@ -49,6 +50,12 @@ static inline __attribute__((always_inline)) void ram_store(void *p, u64 val, un
 	case 4: *(volatile u32_una *)p = (u32)val; break;
 	default: *(volatile u64_una *)p = val; break;
 	}
+}
+
+/* Stores before it are seen before loads after it are done. */
+static inline void ram_fence(void)
+{
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 #endif
 
