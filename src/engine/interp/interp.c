@@ -29,6 +29,17 @@ static void h_fall(struct x86_cpu *cpu, const struct op *op)
 	cpu->st.rip = op_rip_cut(cpu, op);
 }
 
+/* In place of every op of a dead block. */
+static void h_dead(struct x86_cpu *cpu, const struct op *op)
+{
+	const struct block *b = soft_cpu(cpu)->running;
+
+	/* All of its instructions were counted when it was entered. */
+	if (op < &b->ops[b->nr_ops])
+		cpu->v.icount -= (u64)(&b->ops[b->nr_ops] - op);
+	cpu->st.rip = op_rip_cut(cpu, op);
+}
+
 static void h_link(struct x86_cpu *cpu, const struct op *op)
 {
 	cpu->st.rip = op_rip_cut(cpu, op);
@@ -49,7 +60,9 @@ static void h_far(struct x86_cpu *cpu, const struct op *op)
 
 static void h_goto(struct x86_cpu *cpu, const struct op *op)
 {
-	soft_cpu(cpu)->next = (struct block *)(uintptr_t)op->imm;
+	/* Pairs with link_slot(), through fn. */
+	soft_cpu(cpu)->next =
+		(struct block *)(uintptr_t)__atomic_load_n(&op->imm, __ATOMIC_RELAXED);
 }
 
 /* --- instructions ---------------------------------------------------------------------------- */
@@ -58,7 +71,7 @@ static void h_exec(struct x86_cpu *cpu, const struct op *op)
 {
 	cpu->op = op;
 	insns[op->row].fn(cpu, op);
-	op[1].fn(cpu, op + 1);
+	interp_go(cpu, op + 1);
 }
 
 static void h_exec_last(struct x86_cpu *cpu, const struct op *op)
@@ -103,14 +116,17 @@ static void finish(struct soft *s, struct block *b)
 /* Link the slot through which the last block was left, if it may be. */
 static void link_slot(struct soft_cpu *sc, struct block *b)
 {
+	const struct block *last = sc->running;
 	struct op *from = sc->link;
 
 	sc->link = NULL;
-	if (!b->host || from->off != b->page_off)
+	/* An interrupt may have come in between: is b what the slot stands for? */
+	if (!b->host || !last->host || from->off != b->page_off || last->key != b->key ||
+	    ((uintptr_t)last->host ^ (uintptr_t)b->host) >> PAGE_BITS || b->key & KEY_LIMITED)
 		return;
 	if (sc->soft->split[b->page_off / 64] >> (b->page_off % 64) & 1)
 		return; /* every way in is looked at: there may be a breakpoint */
-	from->imm = (u64)(uintptr_t)b;
+	__atomic_store_n(&from->imm, (u64)(uintptr_t)b, __ATOMIC_RELAXED);
 	__atomic_store_n(&from->fn, h_goto, __ATOMIC_RELEASE);
 }
 
@@ -184,7 +200,7 @@ static void run_block(struct x86_cpu *cpu, struct soft_cpu *sc, struct block *b)
 {
 	sc->running = b;
 	cpu->v.icount += b->nr_ops;
-	b->ops[0].fn(cpu, b->ops);
+	interp_go(cpu, b->ops);
 }
 
 /* One instruction, with all that watches instructions: single-step, breakpoints, shadows. */
@@ -212,6 +228,7 @@ static void step(struct x86_cpu *cpu, struct soft_cpu *sc)
 /* A fault or a restart was thrown: put RIP and the count right, and deliver. */
 static bool thrown(struct x86_cpu *cpu, struct soft_cpu *sc, int how)
 {
+	soft_thrown(sc);
 	if (cpu->op) { /* the block's instructions were counted when it was entered */
 		cpu->v.icount -= sc->running->nr_ops - (u64)(cpu->op - sc->running->ops);
 		cpu->op = NULL;
@@ -334,7 +351,7 @@ static void interp_state_changed(struct vcpu *v)
 	struct x86_cpu *cpu = x86_cpu(v);
 
 	x86_state_changed(cpu);
-	soft_flush_all(cpu, true);
+	soft_state_changed(soft_cpu(cpu));
 }
 
 static u64 interp_pc(const struct vcpu *v)
@@ -373,7 +390,7 @@ static int interp_init(struct machine *m, struct err *e)
 	if (r)
 		return r;
 	s = m->engine_priv;
-	s->dead_op = h_fall;
+	s->dead_op = h_dead;
 	s->handler = choose;
 	s->finish = finish;
 	return 0;

@@ -137,9 +137,15 @@ static void flush_blocks_locked(struct soft *s)
 	for (unsigned i = 0; i < ARRAY_SIZE(s->hash); i++)
 		atomic_store_explicit(&s->hash[i], NULL, memory_order_relaxed);
 	for (u64 i = 0; i < s->nr_pages; i++) {
-		s->pages[i].blocks = NULL;
-		atomic_store_explicit(&s->pages[i].granules, 0, memory_order_relaxed);
-		atomic_store_explicit(&s->pages[i].code, false, memory_order_relaxed);
+		struct page_info *page = &s->pages[i];
+
+		/* Written only if there is something: what was never used costs no memory. */
+		if (!page->blocks && !atomic_load_explicit(&page->granules, memory_order_relaxed) &&
+		    !atomic_load_explicit(&page->code, memory_order_relaxed))
+			continue;
+		page->blocks = NULL;
+		atomic_store_explicit(&page->granules, 0, memory_order_relaxed);
+		atomic_store_explicit(&page->code, false, memory_order_relaxed);
 	}
 	for (unsigned i = 0; i < s->nr_cpus; i++) {
 		struct soft_cpu *sc = s->cpus[i];
@@ -157,6 +163,16 @@ void soft_flush_blocks(struct soft *s)
 	pthread_mutex_lock(&s->lock);
 	flush_blocks_locked(s);
 	pthread_mutex_unlock(&s->lock);
+}
+
+void soft_state_changed(struct soft_cpu *sc)
+{
+	/* The others may run, as when this vCPU got an INIT. */
+	soft_exclusive_begin(sc);
+	soft_flush_blocks(sc->soft);
+	soft_exclusive_end(sc);
+	soft_leave(sc);
+	soft_flush_all(sc->cpu, true);
 }
 
 static void flush_blocks(struct soft_cpu *sc)
@@ -220,9 +236,11 @@ static unsigned page_kill_locked(struct soft *s, struct page_info *page, unsigne
 
 static void page_written(struct soft *s, struct page_info *page, unsigned off, unsigned len)
 {
-	/* Pairs with the fence in claim_granules(): the store, then the look (invariant 3). */
-	atomic_thread_fence(memory_order_seq_cst);
-	if (!(atomic_load(&page->granules) & granule_mask(off, len)))
+	/*
+	 * The store, then the look (invariant 3).  Both this and the claim change the word, so
+	 * one comes after the other: we see the claim, or the builder sees our store.
+	 */
+	if (!(atomic_fetch_or(&page->granules, 0) & granule_mask(off, len)))
 		return;
 	pthread_mutex_lock(&s->lock);
 	page_kill_locked(s, page, off, len);
@@ -241,6 +259,14 @@ void soft_code_written(struct soft *s, const void *p, u64 len)
 		at += n;
 		len -= n;
 	}
+}
+
+void soft_ram_written(struct x86_cpu *cpu, const void *host, u64 len)
+{
+	struct soft_cpu *sc = soft_cpu(cpu);
+
+	if (sc && soft_page(sc->soft, host))
+		soft_code_written(sc->soft, host, len);
 }
 
 /* --- building -------------------------------------------------------------------------------- */
@@ -272,8 +298,8 @@ static void mark_code(struct soft_cpu *sc, struct page_info *page, const u8 *hos
 
 static void claim_granules_locked(struct page_info *page, unsigned off, unsigned len)
 {
+	/* Then the bytes are read (invariant 3): pairs with the one in page_written(). */
 	atomic_fetch_or(&page->granules, granule_mask(off, len));
-	atomic_thread_fence(memory_order_seq_cst); /* then the bytes are read (invariant 3) */
 }
 
 /* Where the row's CPUID feature is not shown to the guest: #UD, or what the bytes were before. */
@@ -498,10 +524,18 @@ struct block *soft_find_block(struct x86_cpu *cpu)
 static void on_written(struct as_listener *l, gpa_t addr, u64 len)
 {
 	struct soft *s = container_of(l, struct soft, listener);
-	void *p = as_ram(s->machine->mem, addr, len, true);
 
-	if (p && soft_page(s, p))
-		soft_code_written(s, p, len);
+	/* Page by page: it may go over several regions that touch. */
+	while (len) {
+		u64 left = PAGE_SIZE_4K - (addr & (PAGE_SIZE_4K - 1));
+		u64 n = len < left ? len : left;
+		void *p = as_ram(s->machine->mem, addr, n, true);
+
+		if (p && soft_page(s, p))
+			soft_code_written(s, p, n);
+		addr += n;
+		len -= n;
+	}
 }
 
 static void on_map_change(struct as_listener *l, const struct region *r)

@@ -218,8 +218,11 @@ void soft_code_written(struct soft *s, const void *p, u64 len);
 /* Make whoever runs in b leave it after the instruction it is in. */
 void soft_block_leave(struct soft *s, struct block *b);
 
-/* Forget all blocks.  No vCPU is in run(). */
+/* Forget all blocks.  No vCPU is in run(), or this is an exclusive section. */
 void soft_flush_blocks(struct soft *s);
+
+/* Registers or memory changed behind our back: forget what sc and the block cache know. */
+void soft_state_changed(struct soft_cpu *sc);
 
 /* --- debugger (debug.c) -------------------------------------------------------------------- */
 
@@ -235,6 +238,13 @@ void soft_enter(struct soft_cpu *sc);
 void soft_leave(struct soft_cpu *sc);
 void soft_exclusive_begin(struct soft_cpu *sc);
 void soft_exclusive_end(struct soft_cpu *sc);
+
+/* A fault was thrown: end the exclusive section that it may have been thrown from. */
+static inline void soft_thrown(struct soft_cpu *sc)
+{
+	if (sc->alone)
+		soft_exclusive_end(sc);
+}
 
 /* Take a frame out of the write TLBs of all vCPUs in the mask (they are stopped, or it is us). */
 void soft_tlb_protect(struct soft *s, const u8 *host_page, u8 cpus);

@@ -306,6 +306,8 @@ static void translate(struct x86_cpu *cpu, unsigned seg, u64 lin, enum mem_acces
 	struct machine *m = cpu->v.machine;
 	bool system = seg == SEG_SYSTEM;
 	struct page_walk w;
+	gpa_t page;
+	u8 *host;
 
 	if (cpu->long_mode && !canonical(lin))
 		x86_raise_err(cpu, seg == SEG_SS ? X86_SS : X86_GP, 0);
@@ -315,19 +317,20 @@ static void translate(struct x86_cpu *cpu, unsigned seg, u64 lin, enum mem_acces
 		     WALK_COMMIT, &w))
 		raise_page_fault(cpu, lin, w.error);
 
-	const struct region *r = as_find(m->mem, w.gpa);
-
+	page = w.gpa & ~0xfffull;
 	*t = (struct target){.gpa = w.gpa, .global = w.global, .large = w.page_bits > PAGE_BITS};
-	if (!r || r->kind == REGION_IO ||
-	    (w.gpa & ~0xfffull) == atomic_load_explicit(&cpu->v.lapic_page, memory_order_relaxed))
+	if (page == atomic_load_explicit(&cpu->v.lapic_page, memory_order_relaxed))
 		return;
-	t->host = (u8 *)r->host + (w.gpa - r->base);
-	t->rom = r->kind == REGION_ROM;
+	/* A page that one region does not fill goes byte by byte through the bus. */
+	host = as_ram(m->mem, page, PAGE_SIZE_4K, true);
+	if (!host) {
+		host = as_ram(m->mem, page, PAGE_SIZE_4K, false);
+		t->rom = host != NULL;
+	}
+	if (!host)
+		return;
+	t->host = host + (w.gpa - page);
 	t->page = soft_page(soft_cpu(cpu)->soft, t->host);
-	/* A page that a region does not fill to its end goes byte by byte through the bus. */
-	if ((w.gpa & ~0xfffull) < r->base ||
-	    !range_fits((w.gpa & ~0xfffull) - r->base, 4096, r->size))
-		t->host = NULL;
 }
 
 static void set_bit(u64 *bits, unsigned i, bool on)
@@ -580,20 +583,28 @@ static bool cmpxchg_alone(struct x86_cpu *cpu, struct mem_rmw *r, u64 *old, u64 
 bool soft_cmpxchg_slow(struct x86_cpu *cpu, struct mem_rmw *r, u64 *old, u64 val)
 {
 	struct soft_cpu *sc = soft_cpu(cpu);
-	struct target t;
+	struct target t, last;
 	bool same;
 
 	resolve(cpu, r->seg, r->lin, MEM_WRITE, &t);
-	if (t.host && !t.rom && !crosses(r->lin, r->size)) {
+	last = t;
+	if (crosses(r->lin, r->size)) {
+		resolve(cpu, r->seg, cut_lin(cpu, (r->lin | 0xfff) + 1), MEM_WRITE, &last);
+	} else if (t.host && !t.rom) {
 		same = ram_cmpxchg(t.host, old, val, r->size);
 		if (same && soft_page(sc->soft, t.host))
 			soft_code_written(sc->soft, t.host, r->size);
 		return same;
 	}
-	if (!t.host) /* a device: the bus has no locked cycle for it */
-		return cmpxchg_alone(cpu, r, old, val);
-
-	/* Both pages were resolved for writing, so nothing can raise in here. */
+	/*
+	 * The bus has no locked cycle for a device; and a register that counts is never what
+	 * it was: comparing would keep us here for ever.
+	 */
+	if (!t.host || !last.host) {
+		soft_store(cpu, r->seg, r->lin, val, r->size);
+		return true;
+	}
+	/* A fault in here (another vCPU may change the page tables) ends the section, too. */
 	soft_exclusive_begin(sc);
 	same = cmpxchg_alone(cpu, r, old, val);
 	soft_exclusive_end(sc);

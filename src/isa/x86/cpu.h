@@ -158,6 +158,7 @@ void soft_cr3_written(struct x86_cpu *cpu, bool keep_pcid);	 /* CR3 is the new o
 void soft_flush_page(struct x86_cpu *cpu, u64 lin);		 /* INVLPG: all views, this PCID and global */
 void soft_flush_pcid(struct x86_cpu *cpu, u16 pcid, bool globals);/* INVPCID 1 */
 void soft_flush_all(struct x86_cpu *cpu, bool globals);		 /* CR0/CR4/EFER; INVPCID 2, 3 */
+void soft_ram_written(struct x86_cpu *cpu, const void *host, u64 len);/* not by mem.h: A and D bits */
 void soft_flush_page_pcid(struct x86_cpu *cpu, u16 pcid, u64 lin);/* INVPCID 0 */
 
 #endif

@@ -52,12 +52,11 @@ static void put_versioned(struct x86_cpu *cpu, gpa_t gpa, const u8 *body, unsign
 	if (!p)
 		return;
 	version = ((u32)ram_load(p, 4) + 1) | 1;
-	ram_store(p, version, 4);
-	__atomic_thread_fence(__ATOMIC_RELEASE);
+	ram_store(p, version, 4); /* these are seen in order: see exec_mfence() */
 	for (unsigned i = 0; i < len; i++)
 		ram_store(p + 4 + i, body[i], 1);
-	__atomic_thread_fence(__ATOMIC_RELEASE);
 	ram_store(p, version + 1, 4);
+	soft_ram_written(cpu, p, 4 + len);
 }
 
 /*

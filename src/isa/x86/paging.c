@@ -64,7 +64,12 @@ static bool entry_set(struct x86_cpu *cpu, const struct walk_step *s, unsigned s
 	if ((old & set) == set)
 		return true;
 	host = as_ram(cpu->v.machine->mem, s->entry_gpa, size, true);
-	return !host || ram_cmpxchg(host, &old, old | set, size);
+	if (!host)
+		return true;
+	if (!ram_cmpxchg(host, &old, old | set, size))
+		return false;
+	soft_ram_written(cpu, host, size);
+	return true;
 }
 
 /* Bits that must be zero in a present entry of this level (0 is the last one). */
