@@ -482,6 +482,9 @@ void x86_check_insn_breakpoint(struct x86_cpu *cpu, u64 lin)
 		x86_update_careful(cpu);
 		return;
 	}
+	/* Right behind MOV SS, breakpoints are not seen. */
+	if (cpu->st.irq_shadow && cpu->st.shadow_is_movss)
+		return;
 	for (unsigned n = 0; n < 4; n++)
 		if (bp_enabled(cpu, n, &type, &len) && type == BP_EXEC && cpu->st.dr[n] == lin)
 			dr6 |= 1u << n;
