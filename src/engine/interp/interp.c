@@ -203,6 +203,17 @@ static void run_block(struct x86_cpu *cpu, struct soft_cpu *sc, struct block *b)
 	interp_go(cpu, b->ops);
 }
 
+/* What follows an instruction, or one round of a repeated one, while all are watched. */
+static void after_step(struct x86_cpu *cpu, bool tf, bool shadow)
+{
+	cpu->op = NULL;
+	if (tf && !cpu->skip_step)
+		cpu->st.pending_db |= DR6_BS;
+	if (shadow)
+		cpu->st.irq_shadow = cpu->st.shadow_is_movss = false;
+	x86_check_traps(cpu);
+}
+
 /* One instruction, with all that watches instructions: single-step, breakpoints, shadows. */
 static void step(struct x86_cpu *cpu, struct soft_cpu *sc)
 {
@@ -217,12 +228,7 @@ static void step(struct x86_cpu *cpu, struct soft_cpu *sc)
 	sc->link = NULL;
 	cpu->skip_step = false;
 	run_block(cpu, sc, b);
-	cpu->op = NULL;
-	if (tf && !cpu->skip_step)
-		cpu->st.pending_db |= DR6_BS;
-	if (shadow)
-		cpu->st.irq_shadow = cpu->st.shadow_is_movss = false;
-	x86_check_traps(cpu);
+	after_step(cpu, tf, shadow);
 }
 
 /* A fault or a restart was thrown: put RIP and the count right, and deliver. */
@@ -235,8 +241,11 @@ static bool thrown(struct x86_cpu *cpu, struct soft_cpu *sc, int how)
 	}
 	sc->next = NULL;
 	sc->link = NULL;
-	if (how == X86_JMP_RESTART)
+	if (how == X86_JMP_RESTART) { /* a string instruction, between two elements */
+		if (cpu->careful)
+			after_step(cpu, cpu->st.rflags & FL_TF, cpu->st.irq_shadow);
 		return true;
+	}
 	sc->debug_hit = false; /* the instruction did not happen */
 	sc->delivered = true;
 	sc->stats.exceptions++;
