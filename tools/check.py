@@ -46,12 +46,26 @@ class Result:
     output: str
 
 
+running = set()  # process groups of the tests
+
+
+def end_running(sig, _frame):
+    """Being ended ourselves, leave nothing behind."""
+    for pid in list(running):
+        try:
+            os.killpg(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    os._exit(128 + sig)
+
+
 def run_test(test):
     env = dict(os.environ, **SAN_ENV, **test.env)
     start = time.monotonic()
     proc = subprocess.Popen(test.cmd, cwd=test.cwd, env=env, stdin=subprocess.DEVNULL,
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                             start_new_session=True)
+    running.add(proc.pid)
     try:
         out, _ = proc.communicate(timeout=test.timeout)
         status = proc.returncode
@@ -60,6 +74,7 @@ def run_test(test):
         out, _ = proc.communicate()
         out += b'\n[no end after %d s]\n' % test.timeout
         status = -1
+    running.discard(proc.pid)
     return Result(test, status, time.monotonic() - start, out.decode(errors='replace'))
 
 
@@ -208,6 +223,8 @@ def main():
     p.add_argument('--jobs', type=int, default=os.cpu_count())
     opts = p.parse_args()
 
+    for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(sig, end_running)
     begin = time.monotonic()
     passed = failed = 0
     if opts.only != 'fuzz' and not fetch_guests(opts):

@@ -19,7 +19,10 @@ class GuestError(Exception):
 
 
 class Guest:
-    """A running sundog.  Waits are bounded generously: they find hangs, not slowness."""
+    """A running sundog.  Waits are bounded generously: they find hangs, not slowness.
+
+    It stays in the process group of the test, so that who ends that ends it too.
+    """
 
     def __init__(self, argv, patience=1, terminal=False):
         self.patience = patience
@@ -34,12 +37,11 @@ class Guest:
             attrs[3] |= termios.ICANON | termios.ECHO | termios.ISIG
             termios.tcsetattr(slave, termios.TCSANOW, attrs)
             self.slave = slave
-            self.proc = subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave,
-                                         start_new_session=True)
+            self.proc = subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave)
             self.out = self.into = self.master
         else:
             self.proc = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                         stderr=subprocess.STDOUT, start_new_session=True)
+                                         stderr=subprocess.STDOUT)
             self.out, self.into = self.proc.stdout.fileno(), self.proc.stdin.fileno()
 
     def __enter__(self):
