@@ -259,7 +259,7 @@ void soft_flush_all(struct x86_cpu *cpu, bool globals)
 static void view_protect(struct tlb_view *v, u64 host_page)
 {
 	for (unsigned i = 0; i < TLB_ENTRIES; i++)
-		if (v->wr[i].tag != invalid_tag(i) && v->wr[i].host + v->wr[i].tag == host_page)
+		if (v->wr[i].tag != invalid_tag(i) && v->wr[i].host == host_page)
 			v->wr[i].tag = invalid_tag(i);
 }
 
@@ -363,7 +363,7 @@ static void install(struct x86_cpu *cpu, u64 lin, enum mem_access acc, const str
 	struct tlb_view *v = &sc->ctx->views[kind];
 	unsigned i = lin >> PAGE_BITS & (TLB_ENTRIES - 1);
 	u64 page = lin & ~0xfffull;
-	struct tlb_ent ent = {page, (u64)(uintptr_t)(t->host - (lin & 0xfff)) - page};
+	struct tlb_ent ent = {page, (u64)(uintptr_t)(t->host - (lin & 0xfff))};
 
 	v->rd[i] = ent;
 	set_bit(sc->ctx->global_rd[kind], i, t->global);
@@ -398,7 +398,7 @@ static void resolve(struct x86_cpu *cpu, unsigned seg, u64 lin, enum mem_access 
 	const struct tlb_ent *ent = lookup(cpu, lin, acc, kind);
 
 	if (ent) {
-		u8 *host = (u8 *)(uintptr_t)(ent->host + lin);
+		u8 *host = tlb_host(ent, lin);
 
 		*t = (struct target){.host = host};
 		return;

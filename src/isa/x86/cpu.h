@@ -20,13 +20,19 @@
 
 /*
  * One entry of a software TLB: hit if (va ^ tag) <= PAGE_SIZE - size, in one unsigned
- * compare, which also fails for accesses that cross the page.  host + va is the host
- * address.  The invalid tag of entry i is the address of a page whose index is not i.
+ * compare, which also fails for accesses that cross the page.  host is the host page: on a
+ * hit va ^ tag is the offset in it.  The invalid tag of entry i is the address of a page whose
+ * index is not i.
  */
 struct tlb_ent {
 	u64 tag;
 	u64 host;
 };
+
+static inline void *tlb_host(const struct tlb_ent *t, u64 va)
+{
+	return (void *)(uintptr_t)(t->host + (va ^ t->tag));
+}
 
 enum { TLB_BITS = 9, TLB_ENTRIES = 1 << TLB_BITS };
 
@@ -41,11 +47,11 @@ struct tlb_view {
 struct x86_fault {
 	u8 vector;
 	bool has_error;
-	bool soft;     /* INT n, INT3, INTO: DPL of the gate is checked, RIP is after it */
-	bool int1;     /* ICEBP */
+	bool soft; /* INT n, INT3, INTO: DPL of the gate is checked, RIP is after it */
+	bool int1; /* ICEBP */
 	u32 error;
-	u64 cr2;       /* for #PF; written to CR2 on delivery */
-	u32 dr6;       /* for #DB */
+	u64 cr2; /* for #PF; written to CR2 on delivery */
+	u32 dr6; /* for #DB */
 };
 
 enum { AUTOPSY_DEPTH = 4 };
@@ -61,12 +67,12 @@ struct x86_cpu {
 
 	const struct op *op; /* the instruction in progress, or NULL between instructions */
 
-	u8 cpl;		     /* = SS.DPL (0 in real mode, 3 in virtual-8086) */
-	u8 code_size;	     /* enum code_size of CS */
-	bool long_mode;	     /* EFER.LMA */
-	bool code64;	     /* LMA && CS.L: segments are flat but FS, GS */
-	u8 stack_size;	     /* bytes: 2, 4, 8: width of SP */
-	u8 seg_flat;	     /* bit by segment: base 0, 4 GiB, writable data; no checks needed */
+	u8 cpl;		/* = SS.DPL (0 in real mode, 3 in virtual-8086) */
+	u8 code_size;	/* enum code_size of CS */
+	bool long_mode; /* EFER.LMA */
+	bool code64;	/* LMA && CS.L: segments are flat but FS, GS */
+	u8 stack_size;	/* bytes: 2, 4, 8: width of SP */
+	u8 seg_flat;	/* bit by segment: base 0, 4 GiB, writable data; no checks needed */
 
 	struct tlb_view *view; /* the current view's tables */
 	u64 seg_base[NR_SEGS]; /* effective base: 0 for ES, CS, SS, DS in 64-bit code */
@@ -79,18 +85,18 @@ struct x86_cpu {
 	bool debug_watch; /* the debugger watches memory: every access takes the slow path */
 
 	/* Faults. */
-	jmp_buf on_fault;	 /* set by the engine; x86_raise() jumps there */
-	struct x86_fault fault;	 /* what was raised */
-	i16 delivering;		 /* vector being delivered, -1 if none: for #DF */
-	bool triple;		 /* shutdown is due */
-	u8 nested;		 /* faults raised since the last event was delivered */
+	jmp_buf on_fault;	/* set by the engine; x86_raise() jumps there */
+	struct x86_fault fault; /* what was raised */
+	i16 delivering;		/* vector being delivered, -1 if none: for #DF */
+	bool triple;		/* shutdown is due */
+	u8 nested;		/* faults raised since the last event was delivered */
 	struct {
 		struct x86_fault fault;
 		u64 rip, cr2;
 	} history[AUTOPSY_DEPTH]; /* last faults raised while delivering: the autopsy */
 	unsigned nr_history;
 
-	void *soft;	/* engine/soft: struct soft_cpu */
+	void *soft; /* engine/soft: struct soft_cpu */
 };
 
 static inline struct x86_cpu *x86_cpu(struct vcpu *v)
@@ -153,12 +159,13 @@ void x86_update_careful(struct x86_cpu *cpu);
 /*
  * What the ISA asks of the engine that runs it; provided by engine/soft.
  */
-void soft_view_changed(struct x86_cpu *cpu);			 /* CPL, AC, or paging mode */
-void soft_cr3_written(struct x86_cpu *cpu, bool keep_pcid);	 /* CR3 is the new one */
-void soft_flush_page(struct x86_cpu *cpu, u64 lin);		 /* INVLPG: all views, this PCID and global */
-void soft_flush_pcid(struct x86_cpu *cpu, u16 pcid, bool globals);/* INVPCID 1 */
-void soft_flush_all(struct x86_cpu *cpu, bool globals);		 /* CR0/CR4/EFER; INVPCID 2, 3 */
-void soft_ram_written(struct x86_cpu *cpu, const void *host, u64 len);/* not by mem.h: A and D bits */
-void soft_flush_page_pcid(struct x86_cpu *cpu, u16 pcid, u64 lin);/* INVPCID 0 */
+void soft_view_changed(struct x86_cpu *cpu);		    /* CPL, AC, or paging mode */
+void soft_cr3_written(struct x86_cpu *cpu, bool keep_pcid); /* CR3 is the new one */
+void soft_flush_page(struct x86_cpu *cpu, u64 lin); /* INVLPG: all views, this PCID and global */
+void soft_flush_pcid(struct x86_cpu *cpu, u16 pcid, bool globals); /* INVPCID 1 */
+void soft_flush_all(struct x86_cpu *cpu, bool globals);		   /* CR0/CR4/EFER; INVPCID 2, 3 */
+void soft_ram_written(struct x86_cpu *cpu, const void *host,
+		      u64 len);					   /* not by mem.h: A and D bits */
+void soft_flush_page_pcid(struct x86_cpu *cpu, u16 pcid, u64 lin); /* INVPCID 0 */
 
 #endif

@@ -174,7 +174,7 @@ void *soft_host(struct x86_cpu *cpu, unsigned seg, u64 lin, unsigned size, enum 
 	check(cpu, seg, lin, size, acc);
 	if (test_slow)
 		return NULL;
-	t[lin >> PAGE_BITS & (TLB_ENTRIES - 1)].tag = lin & ~4095ull;
+	t[lin >> PAGE_BITS & (TLB_ENTRIES - 1)] = (struct tlb_ent){lin & ~4095ull, lin & ~4095ull};
 	return (void *)(uintptr_t)lin;
 }
 

@@ -46,7 +46,7 @@ static void *host_addr(struct x86_cpu *cpu, unsigned seg, u64 lin, unsigned len,
 		t = acc == MEM_WRITE ? cpu->view->wr : cpu->view->rd;
 		t += lin >> PAGE_BITS & (TLB_ENTRIES - 1);
 		if ((lin ^ t->tag) <= PAGE_SIZE_4K - len)
-			return (void *)(uintptr_t)(t->host + lin);
+			return tlb_host(t, lin);
 	}
 	return soft_host(cpu, seg, lin, len, acc);
 }

@@ -28,7 +28,7 @@ typedef u32 __attribute__((aligned(1), may_alias)) u32_una;
 typedef u64 __attribute__((aligned(1), may_alias)) u64_una;
 
 #ifdef __SANITIZE_THREAD__
-u64 ram_load(const void *p, unsigned size);	    /* uninstrumented: mem_tsan.c */
+u64 ram_load(const void *p, unsigned size); /* uninstrumented: mem_tsan.c */
 void ram_store(void *p, u64 val, unsigned size);
 void ram_fence(void);
 #else
@@ -87,31 +87,28 @@ void soft_store(struct x86_cpu *cpu, unsigned seg, u64 lin, u64 val, unsigned si
  * so directly (for writes: not a code page); NULL if the slow path must do it.  Raises the
  * fault if the access faults.
  */
-void *soft_host(struct x86_cpu *cpu, unsigned seg, u64 lin, unsigned size,
-		enum mem_access acc);
+void *soft_host(struct x86_cpu *cpu, unsigned seg, u64 lin, unsigned size, enum mem_access acc);
 
 static inline __attribute__((always_inline)) u64 mem_load_lin(struct x86_cpu *cpu, unsigned seg,
 							      u64 lin, unsigned size)
 {
 	if (__builtin_expect(seg != SEG_SYSTEM, 1)) {
-		const struct tlb_ent *t =
-			&cpu->view->rd[lin >> PAGE_BITS & (TLB_ENTRIES - 1)];
+		const struct tlb_ent *t = &cpu->view->rd[lin >> PAGE_BITS & (TLB_ENTRIES - 1)];
 
 		if (__builtin_expect((lin ^ t->tag) <= PAGE_SIZE_4K - size, 1))
-			return ram_load((void *)(uintptr_t)(t->host + lin), size);
+			return ram_load(tlb_host(t, lin), size);
 	}
 	return soft_load(cpu, seg, lin, size);
 }
 
-static inline __attribute__((always_inline)) void
-mem_store_lin(struct x86_cpu *cpu, unsigned seg, u64 lin, u64 val, unsigned size)
+static inline __attribute__((always_inline)) void mem_store_lin(struct x86_cpu *cpu, unsigned seg,
+								u64 lin, u64 val, unsigned size)
 {
 	if (__builtin_expect(seg != SEG_SYSTEM, 1)) {
-		const struct tlb_ent *t =
-			&cpu->view->wr[lin >> PAGE_BITS & (TLB_ENTRIES - 1)];
+		const struct tlb_ent *t = &cpu->view->wr[lin >> PAGE_BITS & (TLB_ENTRIES - 1)];
 
 		if (__builtin_expect((lin ^ t->tag) <= PAGE_SIZE_4K - size, 1)) {
-			ram_store((void *)(uintptr_t)(t->host + lin), val, size);
+			ram_store(tlb_host(t, lin), val, size);
 			return;
 		}
 	}
@@ -158,8 +155,7 @@ struct mem_rmw {
 u64 soft_rmw_slow(struct x86_cpu *cpu, unsigned seg, u64 lin, unsigned size, struct mem_rmw *r);
 bool soft_cmpxchg_slow(struct x86_cpu *cpu, struct mem_rmw *r, u64 *old, u64 val);
 /* CMPXCHG16B where soft_host() said NULL: a code page or a device; lin is aligned. */
-bool soft_cmpxchg16b_slow(struct x86_cpu *cpu, unsigned seg, u64 lin, u64 old[2],
-			  const u64 val[2]);
+bool soft_cmpxchg16b_slow(struct x86_cpu *cpu, unsigned seg, u64 lin, u64 old[2], const u64 val[2]);
 
 static inline __attribute__((always_inline)) u64
 mem_rmw_begin(struct x86_cpu *cpu, unsigned seg, u64 off, unsigned size, struct mem_rmw *r)
@@ -170,11 +166,10 @@ mem_rmw_begin(struct x86_cpu *cpu, unsigned seg, u64 off, unsigned size, struct 
 	r->seg = (u8)seg;
 	r->size = (u8)size;
 	if (__builtin_expect(seg != SEG_SYSTEM, 1)) {
-		const struct tlb_ent *t =
-			&cpu->view->wr[lin >> PAGE_BITS & (TLB_ENTRIES - 1)];
+		const struct tlb_ent *t = &cpu->view->wr[lin >> PAGE_BITS & (TLB_ENTRIES - 1)];
 
 		if (__builtin_expect((lin ^ t->tag) <= PAGE_SIZE_4K - size, 1)) {
-			r->host = (void *)(uintptr_t)(t->host + lin);
+			r->host = tlb_host(t, lin);
 			return ram_load(r->host, size);
 		}
 	}

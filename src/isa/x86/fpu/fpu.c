@@ -177,8 +177,8 @@ void vec_store16(struct x86_cpu *cpu, const struct op *op, bool align, const u64
 	if (align && (lin & 15))
 		x86_raise_gp(cpu, 0);
 	if (__builtin_expect((lin ^ t->tag) <= PAGE_SIZE_4K - 16, 1)) {
-		ram_store((void *)(uintptr_t)(t->host + lin), v[0], 8);
-		ram_store((void *)(uintptr_t)(t->host + lin + 8), v[1], 8);
+		ram_store(tlb_host(t, lin), v[0], 8);
+		ram_store((u8 *)tlb_host(t, lin) + 8, v[1], 8);
 	} else {
 		mem_write_buf(cpu, op->seg, ea, v, 16);
 	}

@@ -173,8 +173,10 @@ static void tlb_init(void)
 		view.rd[i] = (struct tlb_ent){.tag = (u64)(i ^ 1) << PAGE_BITS};
 		view.wr[i] = view.rd[i];
 	}
-	view.rd[page >> PAGE_BITS & (TLB_ENTRIES - 1)] = (struct tlb_ent){.tag = page};
-	view.wr[page >> PAGE_BITS & (TLB_ENTRIES - 1)] = (struct tlb_ent){.tag = page};
+	view.rd[page >> PAGE_BITS & (TLB_ENTRIES - 1)] =
+		(struct tlb_ent){.tag = page, .host = page};
+	view.wr[page >> PAGE_BITS & (TLB_ENTRIES - 1)] =
+		(struct tlb_ent){.tag = page, .host = page};
 }
 
 /* --- random states --- */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fast.c - handlers for the frequent forms of the frequent instructions.
+ * handlers.c - handlers for the frequent forms of the frequent instructions.
  *
  * Each is the one semantic body of the instruction (isa/x86/alu.h and its kin) with size,
  * form and place of the operands as constants, and the jump to the next op.  Nothing is
@@ -11,7 +11,7 @@
  *   EXEC    may fault: cpu->op first
  *   LAST    writes st.rip and ends the block
  */
-#include "engine/interp/interp.h"
+#include "engine/soft/run.h"
 #include "isa/x86/alu.h"
 #include "isa/x86/branch.h"
 #include "isa/x86/exec.h"
@@ -24,7 +24,7 @@
 	static void h_##name(struct x86_cpu *cpu, const struct op *op) \
 	{                                                              \
 		body;                                                  \
-		interp_go(cpu, op + 1);                                 \
+		soft_go(cpu, op + 1);                                  \
 	}
 
 #define EXEC(name, body)                                               \
@@ -32,7 +32,7 @@
 	{                                                              \
 		cpu->op = op;                                          \
 		body;                                                  \
-		interp_go(cpu, op + 1);                                 \
+		soft_go(cpu, op + 1);                                  \
 	}
 
 #define LAST(name, body)                                               \
@@ -237,7 +237,7 @@ static exec_fn *fast_stack(const struct op *op, exec_fn *exec)
 	{                                                               \
 		const struct op *slot = op + 1 + flags_cond(cpu, cc);   \
                                                                         \
-		interp_go(cpu, slot);                                    \
+		soft_go(cpu, slot);                                     \
 	}                                                               \
 	PURE(cmov##cc##_4_reg, do_cmovcc(cpu, op, cc, 4, LOC_REG))      \
 	EXEC(cmov##cc##_4_mem, do_cmovcc(cpu, op, cc, 4, LOC_MEM))      \
@@ -251,7 +251,8 @@ COND(1)
 COND(2)
 COND(3)
 COND(4)
-COND(5) COND(6) COND(7) COND(8) COND(9) COND(10) COND(11) COND(12) COND(13) COND(14) COND(15)
+COND(5)
+COND(6) COND(7) COND(8) COND(9) COND(10) COND(11) COND(12) COND(13) COND(14) COND(15)
 
 	struct by_cond {
 	exec_fn *jcc, *set[2], *cmov[2][2];
@@ -276,7 +277,7 @@ static const struct by_cond by_cond[16] = {
 
 static void h_jmp_rel(struct x86_cpu *cpu, const struct op *op)
 {
-	interp_go(cpu, op + 2);
+	soft_go(cpu, op + 2);
 }
 
 static void h_call_rel8(struct x86_cpu *cpu, const struct op *op)
@@ -284,7 +285,7 @@ static void h_call_rel8(struct x86_cpu *cpu, const struct op *op)
 	cpu->op = op;
 	branch_rel(cpu, op, 8); /* its check comes before the push */
 	x86_push(cpu, op_next_rip(cpu, op), 8);
-	interp_go(cpu, op + 2);
+	soft_go(cpu, op + 2);
 }
 
 LAST(jmp_reg, do_jmp_rm(cpu, op, 8, LOC_REG))
@@ -302,7 +303,7 @@ static bool plain_branch(const struct op *op, block_key key)
 	       (cs == CODE32 && op->size == 4 && !(key & KEY_LIMITED));
 }
 
-bool interp_is_direct(const struct op *op, block_key key)
+bool soft_is_direct(const struct op *op, block_key key)
 {
 	exec_fn *exec = insns[op->row].fn;
 
@@ -372,7 +373,7 @@ static exec_fn *fast_operands(const struct op *op, exec_fn *exec)
 	return NULL;
 }
 
-exec_fn *interp_fast(const struct op *op, block_key key)
+exec_fn *soft_fast(const struct op *op, block_key key)
 {
 	exec_fn *exec = insns[op->row].fn, *h;
 
