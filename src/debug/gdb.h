@@ -81,6 +81,7 @@ struct gdbstub {
 
 int gdb_listen(struct gdbstub *g, const char *addr, struct err *e);
 void gdb_unlisten(struct gdbstub *g);
+void gdb_take_input(struct gdbstub *g); /* what is in rx */
 /* Handle what has come in, send what there is to send, wait for more of either. */
 void gdb_pump(struct gdbstub *g);
 void gdb_drop(struct gdbstub *g); /* close the client's connection */

@@ -9,6 +9,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -50,7 +51,7 @@ static bool can_take_more(const struct gdbstub *g)
 	return !g->resetting && !g->closing && rsp_waiting(&g->rsp) < OUT_ENOUGH;
 }
 
-static void handle_input(struct gdbstub *g)
+void gdb_take_input(struct gdbstub *g)
 {
 	while (g->rx_pos < g->rx_len && can_take_more(g)) {
 		switch (rsp_byte(&g->rsp, g->rx[g->rx_pos++])) {
@@ -96,7 +97,7 @@ void gdb_pump(struct gdbstub *g)
 	if (g->client.fd < 0)
 		return;
 	do {
-		handle_input(g);
+		gdb_take_input(g);
 		if (!send_output(g) || g->rsp.out.failed || g->rsp.last.failed) {
 			client_gone(g);
 			return;
@@ -130,6 +131,14 @@ static void on_client(struct watch *w, u32 events)
 	gdb_pump(g);
 }
 
+/* It may have gone, and we have not come to notice: whoever is next must not suffer for it. */
+static bool client_left(const struct gdbstub *g)
+{
+	struct pollfd p = {.fd = g->client.fd, .events = POLLRDHUP};
+
+	return poll(&p, 1, 0) > 0 && p.revents & (POLLRDHUP | POLLHUP | POLLERR);
+}
+
 static void on_listener(struct watch *w, u32 events)
 {
 	struct gdbstub *g = container_of(w, struct gdbstub, listener);
@@ -137,6 +146,8 @@ static void on_listener(struct watch *w, u32 events)
 
 	if (fd < 0)
 		return; /* it went again */
+	if (g->client.fd >= 0 && client_left(g))
+		client_gone(g);
 	if (g->client.fd >= 0) {
 		if (send(fd, busy, sizeof(busy) - 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
 			errno = 0; /* it need not know */
@@ -185,7 +196,7 @@ static int listen_unix(struct gdbstub *g, const char *path, struct err *e)
 	if (is_stale(&sa))
 		unlink(path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0 || bind(fd, (struct sockaddr *)&sa, sizeof(sa)) || listen(fd, 4)) {
+	if (fd < 0 || bind(fd, (struct sockaddr *)&sa, sizeof(sa)) || listen(fd, 16)) {
 		r = -errno;
 		if (fd >= 0)
 			close(fd);
@@ -240,7 +251,7 @@ static int bind_one(const struct addrinfo *ai)
 	if (fd < 0)
 		return -errno;
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (bind(fd, ai->ai_addr, ai->ai_addrlen) || listen(fd, 4)) {
+	if (bind(fd, ai->ai_addr, ai->ai_addrlen) || listen(fd, 16)) {
 		r = -errno;
 		close(fd);
 		return r;
