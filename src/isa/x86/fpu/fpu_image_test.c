@@ -212,6 +212,26 @@ static void test_xsave_round_trip(void)
 	mem[1024 + 26] = 1;
 	check(faults_at((u64)(uintptr_t)mem + 1024, 4, X86_GP), "a reserved MXCSR bit");
 }
+
+/* With CR0.NE clear an exception stays pending while instructions go on; the host sees none. */
+static void test_pending(void)
+{
+	static const u8 code_bytes[][2] = {{0xd8, 0xc1}, {0xd9, 0xfa}, {0xd9, 0x07}, {0xdd, 0x1f}};
+	struct op op;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(code_bytes); i++) {
+		random_state(false);
+		cpu->st.cr0 &= ~(u64)CR0_NE;
+		cpu->st.x87.fcw = 0x340;
+		cpu->st.x87.ftw = 0xff;
+		cpu->st.x87.fsw = FSW_ZE | FSW_ES | FSW_B;
+		memcpy(code, code_bytes[i], 2);
+		check(run_guest(&op, 2), "x87 with CR0.NE clear");
+		check((cpu->st.x87.fsw & (FSW_ZE | FSW_ES)) == (FSW_ZE | FSW_ES), "still pending");
+		cpu->st.cr0 |= CR0_NE;
+	}
+}
+
 int main(int argc, char **argv)
 {
 	judge_init(argc, argv);
@@ -220,5 +240,6 @@ int main(int argc, char **argv)
 	test_pointers();
 	test_xsave();
 	test_xsave_round_trip();
+	test_pending();
 	return judge_verdict();
 }

@@ -4,8 +4,9 @@
  * instruction, and back.
  *
  * Pending unmasked exceptions are raised before (x86_check_fpu()), so the host never traps: what
- * an instruction raises stays pending in the state that is saved.  All is done on an image on
- * the stack, and committed once memory has been written.
+ * an instruction raises stays pending in the state that is saved.  Where the guest has CR0.NE
+ * clear they stay pending and the instruction goes on: then the host does not see them.  All is
+ * done on an image on the stack, and committed once memory has been written.
  */
 #include "isa/x86/fpu/fpu.h"
 
@@ -13,11 +14,13 @@ struct image {
 	u8 b[512];
 } __attribute__((aligned(64)));
 
-enum { IMG_MXCSR = 24, X87_BYTES = 160 };
+enum { IMG_FSW = 2, IMG_MXCSR = 24, X87_BYTES = 160 };
 
 static void image_load(struct image *img, const struct x87_state *x)
 {
 	memcpy(img->b, x, X87_BYTES);
+	if (x87_pending(x))
+		st_le16(img->b + IMG_FSW, x->fsw & (u16) ~(FSW_EXC | FSW_ES | FSW_B));
 	st_le32(img->b + IMG_MXCSR, MXCSR_DEFAULT);
 	st_le32(img->b + IMG_MXCSR + 4, 0);
 }
@@ -25,8 +28,12 @@ static void image_load(struct image *img, const struct x87_state *x)
 /* All but the pointers, which are ours. */
 static void image_commit(const struct image *img, struct x87_state *x)
 {
+	u16 kept = x87_pending(x) ? x->fsw & FSW_EXC : 0;
+
 	x->fcw = ld_le16(img->b);
-	x->fsw = ld_le16(img->b + 2);
+	x->fsw = ld_le16(img->b + IMG_FSW);
+	if (kept)
+		x->fsw = fsw_summary(x->fsw | kept, x->fcw);
 	x->ftw = img->b[4];
 	for (unsigned i = 0; i < 8; i++) {
 		x->st[i].mant = ld_le64(img->b + 32 + 16 * i);
@@ -111,7 +118,7 @@ void exec_x87_store(struct x86_cpu *cpu, const struct op *op)
 	}
 	image_load(&img, &cpu->st.x87);
 	host_x87(host_x87_thunk(op->opcode & 7, op->modrm & 0x3f), img.b, mem);
-	fsw = ld_le16(img.b + 2);
+	fsw = ld_le16(img.b + IMG_FSW);
 	if (fsw & ~cpu->st.x87.fcw & (FSW_IE | FSW_OE | FSW_UE))
 		mem_probe(cpu, op->seg, ea, size, MEM_WRITE);
 	else
