@@ -6,6 +6,8 @@ PREFIX ?= /usr/local
 GUEST = $(BUILD)/guest
 RUN_FLAGS ?=
 CHECK_FLAGS ?=
+# For example --quick, or --only fork,pipe.
+BENCH_FLAGS ?=
 
 .PHONY: all run check check-asan check-tsan bench fuzz soak install deps clean guest
 
@@ -42,8 +44,8 @@ check-tsan:
 
 bench: guest
 	@tools/deps.sh bench
-	@ninja -C $(BUILD) --quiet sundog
-	@python3 bench/run.py --build $(BUILD)
+	@ninja -C $(BUILD) --quiet sundog bench/guest/bench
+	@python3 bench/run.py --build $(BUILD) $(BENCH_FLAGS)
 
 # Fuzzers for FUZZ_SECONDS each, and repeated boots for as long.
 fuzz:

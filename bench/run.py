@@ -1,12 +1,16 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Boot Debian's kernel to BusyBox and power off, under sundog and QEMU in turn.
+"""Measure the engines: the same program natively, on each engine, and on QEMU's TCG.
 
-Hosts are shared and noisy, so only the ratio between runs made side by side says something;
-medians of N.  Both get the same kernel, initrd, memory and command line.
+The machines run in turn, some rounds; the table shows medians.  Hosts are shared and noisy, and
+guests may misjudge how fast their clock runs: so what a guest says it took is scaled by the CPU
+time that its vCPU's thread used meanwhile.  What counts are the ratios within one table.
 """
 import argparse
+import json
+import math
 import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -17,23 +21,46 @@ import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 MEMORY = 512
-
-# The marks let us tell the boot from what runs after it.
-SCRIPT = '''echo "@@ userland"
-i=0; while [ $i -lt 20000 ]; do i=$((i + 1)); done
-echo "@@ loop"
-head -c 20000000 /dev/zero | sha256sum >/dev/null
-echo "@@ sha256"
-i=0; while [ $i -lt 200 ]; do /bin/true; i=$((i + 1)); done
-echo "@@ fork"
-'''
-PARTS = [('boot to userland', 'start', 'userland'), ('shell loop', 'userland', 'loop'),
-         ('sha256 of 20 MB', 'loop', 'sha256'), ('200 fork + exec', 'sha256', 'fork'),
-         ('power off', 'fork', 'end'), ('all, start to end', 'start', 'end')]
+CMDLINE = 'console=ttyS0 tsc=reliable quiet rdinit=/bench'
+KINDS = {
+    'kernel': ['syscall', 'fork', 'fault', 'pipe'],
+    'integer': ['sieve', 'fib', 'qsort', 'crc', 'tree', 'hash', 'indirect'],
+    'fp': ['matmul', 'nbody'],
+    'memory': ['memcpy', 'movs'],
+}
+CLASSES = [name for names in KINDS.values() for name in names]
+RESULT = re.compile(r'^(\w+): ([0-9.]+) ns per [\w ]+$')
+CLOCK = re.compile(r'^bench: clock (\d+)$')
 
 
-def overhead(pid, best):
-    """Resident memory of a process without the guest's, in KiB; keeps the largest."""
+def progress(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+# --- watching a process ---------------------------------------------------------------------
+
+def threads(pid):
+    """The threads of a process: id, name, nanoseconds of CPU time."""
+    for tid in os.listdir(f'/proc/{pid}/task'):
+        try:
+            with open(f'/proc/{pid}/task/{tid}/comm', encoding='utf-8') as f:
+                name = f.read().strip()
+            with open(f'/proc/{pid}/task/{tid}/schedstat', encoding='utf-8') as f:
+                yield int(tid), name, int(f.read().split()[0])
+        except OSError:  # it has ended
+            continue
+
+
+def is_vcpu(name):
+    return bool(re.match(r'vcpu|CPU \d', name))
+
+
+def vcpu_time(pid):
+    return sum(ns for _, name, ns in threads(pid) if is_vcpu(name))
+
+
+def overhead(pid):
+    """Resident memory of a process without the guest's, in MiB."""
     guest = total = 0
     try:
         with open(f'/proc/{pid}/smaps', encoding='utf-8') as f:
@@ -48,84 +75,255 @@ def overhead(pid, best):
                     total += int(words[1])
                     guest += int(words[1]) if is_guest else 0
     except OSError:
-        return
-    best[0] = max(best[0], total - guest)
+        return 0
+    return (total - guest) / 1024
 
 
-def run(argv):
-    """One run: when each mark came, and memory beyond the guest's."""
-    times = {'start': time.monotonic()}
-    best = [0]
-    proc = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT, text=True, errors='replace')
-    done = threading.Event()
+class Watcher(threading.Thread):
+    """Pins the vCPU thread once it is there, and looks at the memory now and then."""
 
-    def sample():
-        while not done.wait(0.25):
-            overhead(proc.pid, best)
+    def __init__(self, pid, cpu):
+        super().__init__()
+        self.pid, self.cpu = pid, cpu
+        self.memory = 0
+        self.ended = threading.Event()
 
-    thread = threading.Thread(target=sample)
-    thread.start()
-    output = []
-    for line in proc.stdout:
-        output.append(line)
-        if '@@ ' in line:
-            times[line.split('@@ ')[1].strip()] = time.monotonic()
-    proc.wait()
-    times['end'] = time.monotonic()
-    done.set()
-    thread.join()
-    if 'fork' not in times:
-        print(''.join(output[-30:]))
-        sys.exit(f'{argv[0]} did not get through (status {proc.returncode})')
-    return times, best[0]
+    def run(self):
+        pinned = self.cpu is None
+        while not self.ended.wait(0.1 if pinned else 0.01):
+            if pinned:
+                self.memory = max(self.memory, overhead(self.pid))
+                continue
+            try:
+                found = list(threads(self.pid))
+            except OSError:
+                return
+            for tid, name, _ in found:
+                if is_vcpu(name):
+                    pinned = True
+                    try:
+                        os.sched_setaffinity(tid, [self.cpu])
+                    except OSError:
+                        self.cpu = None
 
 
-def machines(opts, kernel, initrd):
-    cmdline = 'console=ttyS0 tsc=reliable quiet'
-    yield 'sundog', [os.path.join(opts.build, 'sundog'), 'run', kernel, '--initrd', initrd,
-                     '--memory', f'{MEMORY}M', '--cpus', str(opts.cpus), '--cmdline', cmdline]
+# --- machines ---------------------------------------------------------------------------------
+
+class Native:
+    name = 'native'
+
+    def __init__(self, opts, program):
+        self.argv = [program, '-c', '-n', str(opts.repeats), *opts.only]
+
+    def run(self, cpu):
+        argv = self.argv if cpu is None else ['taskset', '-c', str(cpu), *self.argv]
+        out = subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True).stdout
+        found = [RESULT.match(line) for line in out.split('\n')]
+        return {m.group(1): float(m.group(2)) for m in found if m}
+
+
+class Guest:
+    """A machine that boots the kernel, with the program as init."""
+
+    def __init__(self, name, opts, argv, append):
+        self.name, self.argv, self.append = name, argv, append
+        self.classes = opts.only or CLASSES
+        self.bench = ' '.join([CMDLINE, '--', '-n', str(opts.repeats), *opts.only])
+
+    def boot(self, cpu, args, on_line=lambda pid, line: None):
+        """Seconds from start to end, CPU seconds, MiB beyond the guest's, and stderr."""
+        with tempfile.TemporaryFile('w+') as err:
+            start = time.monotonic()
+            proc = subprocess.Popen([*self.argv, self.append, args], stdin=subprocess.DEVNULL,
+                                    stdout=subprocess.PIPE, stderr=err, text=True,
+                                    errors='replace')
+            watcher = Watcher(proc.pid, cpu)
+            watcher.start()
+            lines = []
+            for line in proc.stdout:
+                lines.append(line)
+                on_line(proc.pid, line.strip())
+            _, status, usage = os.wait4(proc.pid, 0)
+            wall = time.monotonic() - start
+            proc.returncode = os.waitstatus_to_exitcode(status)
+            watcher.ended.set()
+            watcher.join()
+            err.seek(0)
+            err = err.read()
+        if proc.returncode != 0 or any('FAIL' in line for line in lines):
+            sys.exit(f'{self.name} failed (status {proc.returncode}):\n' +
+                     ''.join(lines[-20:]) + err)
+        return wall, usage.ru_utime + usage.ru_stime, watcher.memory, err
+
+    def run(self, cpu):
+        found, last, begun = {}, [], []
+
+        def on_line(pid, line):
+            """Around each result are two looks at the guest's clock."""
+            result, clock = RESULT.match(line), CLOCK.match(line)
+            if result:
+                last[:] = result.groups()
+            elif clock:
+                now = [int(clock.group(1)), vcpu_time(pid)]
+                if last:
+                    scale = (now[1] - begun[1]) / (now[0] - begun[0])
+                    found[last[0]] = float(last[1]) * scale
+                    last.clear()
+                begun[:] = now
+
+        _, _, found['memory'], _ = self.boot(cpu, self.bench, on_line)
+        wall, used, _, err = self.boot(cpu, CMDLINE + ' -- off')
+        found['boot'], found['boot cpu'] = wall * 1e9, used * 1e9
+        m = re.search(r'(\d+)\s+instructions\b', err)
+        if m:
+            found['mips'] = int(m.group(1)) / used / 1e6
+        missing = [n for n in self.classes if n not in found]
+        if missing:
+            sys.exit(f'{self.name} did not measure {", ".join(missing)}')
+        return found
+
+
+def engines(sundog):
+    out = subprocess.run([sundog, 'run', '--engine', 'help'], check=True, text=True,
+                         stdout=subprocess.PIPE).stdout
+    return [line.split()[0] for line in out.split('\n') if line and line.split()[0] != 'auto']
+
+
+def usable(sundog, engine, kernel):
+    """Does the engine work here?  Status 4 says that it or the host cannot do it."""
+    try:
+        p = subprocess.run([sundog, 'run', kernel, '--engine', engine, '--memory', '64M',
+                            '--console', 'null'], stdin=subprocess.DEVNULL, timeout=0.5,
+                           stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    except subprocess.TimeoutExpired:
+        return True
+    if p.returncode == 4:
+        progress(f'engine {engine} is left out: {p.stderr.strip()}')
+    return p.returncode != 4
+
+
+def machines(opts, initrd):
+    sundog = os.path.join(opts.build, 'sundog')
+    kernel = os.path.join(opts.build, 'guest', 'cloud', 'vmlinuz')
+    yield Native(opts, os.path.join(opts.build, 'bench', 'guest', 'bench'))
     qemu = shutil.which('qemu-system-x86_64')
     if not qemu:
-        print('qemu-system-x86_64 is not installed: no ratios')
-        return
+        progress('QEMU is not here, so there are no ratios to it: '
+                 'install qemu-system-x86 (tools/deps.sh bench)')
     for name, cpu in (('qemu', 'max'), ('qemu tuned', 'max,erms=off,fsrm=off')):
-        yield name, [qemu, '-accel', 'tcg', '-cpu', cpu, '-M', 'q35', '-m', str(MEMORY), '-smp',
-                     str(opts.cpus), '-nodefaults', '-display', 'none', '-serial', 'stdio',
-                     '-no-reboot', '-kernel', kernel, '-initrd', initrd, '-append', cmdline]
+        if qemu:
+            yield Guest(name, opts, [
+                qemu, '-accel', 'tcg', '-cpu', cpu, '-M', 'q35', '-m', str(MEMORY), '-smp', '1',
+                '-nodefaults', '-display', 'none', '-serial', 'stdio', '-no-reboot',
+                '-name', 'bench,debug-threads=on', '-kernel', kernel, '-initrd', initrd],
+                '-append')
+    for engine in opts.engine or engines(sundog):
+        if usable(sundog, engine, kernel):
+            yield Guest(engine, opts, [
+                sundog, 'run', kernel, '--engine', engine, '--initrd', initrd, '--stats',
+                '--memory', f'{MEMORY}M', '--no-reboot'], '--cmdline')
+
+
+# --- the table ----------------------------------------------------------------------------------
+
+def show_time(ns):
+    for limit, unit in ((1e3, 'ns'), (1e6, 'us'), (1e9, 'ms')):
+        if ns < limit:
+            return f'{ns / limit * 1000:.3g} {unit}' if ns < limit / 1000 * 999.5 else \
+                   f'{ns / limit * 1000:.0f} {unit}'
+    return f'{ns / 1e9:.2f} s'
+
+
+def geomean(values):
+    return math.exp(sum(map(math.log, values)) / len(values)) if values else None
+
+
+def ratio(medians, name, base, rows):
+    """How many times as fast as base, on the geometric mean over the rows."""
+    if base not in medians:
+        return None
+    pairs = [medians[base][r] / medians[name][r] for r in rows
+             if r in medians[base] and r in medians[name]]
+    return geomean(pairs)
+
+
+def table(medians, out):
+    """One line per class: the times, then how much faster than each QEMU, and than native."""
+    names = list(medians)
+    bases = [b for b in ('qemu', 'qemu tuned', 'native') if b in names]
+    against = [(n, b) for n in names if n not in ('native', 'qemu', 'qemu tuned') for b in bases]
+    if 'qemu' in names and 'native' in names:
+        against.append(('qemu', 'native'))
+
+    def line(label, cells, ratios):
+        print(f'{label:18}' + ''.join(f'{c:>12}' for c in cells) +
+              ''.join(f'{r:>20}' for r in ratios), file=out)
+
+    def row(label, rows):
+        one = rows[0] if len(rows) == 1 else None
+        cells = [show_time(medians[n][one]) if one in medians[n] else '' for n in names]
+        values = [ratio(medians, n, b, rows) for n, b in against]
+        if any(cells) or any(values):
+            line(label, cells, ['' if v is None else f'{v:.3g}x' for v in values])
+
+    line('', names, [f'{n}:{b}' for n, b in against])
+    for kind, rows in KINDS.items():
+        for r in rows:
+            row(r, [r])
+        if kind in ('integer', 'fp'):
+            row(f'= {kind} geomean', rows)
+    row('boot', ['boot'])
+    row('boot, CPU time', ['boot cpu'])
+    for key, label, unit in (('memory', 'beyond guest RAM', 'MiB'),
+                             ('mips', 'speed of the boot', 'MIPS')):
+        if any(key in medians[n] for n in names):
+            line(label, [f'{medians[n][key]:.1f} {unit}' if key in medians[n] else ''
+                         for n in names], [])
+
+
+def measure(opts, todo):
+    """Round by round, so that what the host does meanwhile hits all of them."""
+    results = {m.name: [] for m in todo}
+    cpus = sorted(os.sched_getaffinity(0))
+    for i in range(opts.rounds):
+        for m in todo:
+            start = time.monotonic()
+            results[m.name].append(m.run(None if opts.no_pin else cpus[i % len(cpus)]))
+            progress(f'round {i + 1} of {opts.rounds}: {m.name}, '
+                     f'{time.monotonic() - start:.1f} s')
+    return {name: {key: statistics.median(r[key] for r in runs) for key in runs[0]}
+            for name, runs in results.items()}
 
 
 def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument('--build', default=os.path.join(TOP, 'build'))
-    p.add_argument('-n', type=int, default=5, help='runs of each')
-    p.add_argument('--cpus', type=int, default=1)
+    p.add_argument('--rounds', '-n', type=int, default=5)
+    p.add_argument('--quick', action='store_true', help='one round, three repeats')
+    p.add_argument('--repeats', type=int, default=7, help='of each class in one run')
+    p.add_argument('--only', type=lambda s: s.split(','), default=[], metavar='CLASS,...',
+                   help='of ' + ', '.join(CLASSES))
+    p.add_argument('--engine', action='append', help='only this one; may be repeated')
+    p.add_argument('--no-pin', action='store_true', help='leave the vCPU threads to the host')
+    p.add_argument('--json', action='store_true', help='print medians as JSON')
     opts = p.parse_args()
-    guest = os.path.join(opts.build, 'guest')
-    results = {}
+    unknown = [n for n in opts.only if n not in CLASSES]
+    if unknown:
+        p.error(f'no class {unknown[0]}; there are {", ".join(CLASSES)}')
+    if opts.quick:
+        opts.rounds, opts.repeats = 1, 3
     with tempfile.TemporaryDirectory() as tmp:
-        script, initrd = os.path.join(tmp, 'script'), os.path.join(tmp, 'initrd.img')
-        with open(script, 'w', encoding='utf-8') as f:
-            f.write(SCRIPT)
+        initrd = os.path.join(tmp, 'initrd.img')
         subprocess.run([os.path.join(TOP, 'tools', 'mkinitrd.sh'), initrd,
-                        os.path.join(guest, 'busybox', 'busybox'), f'{script}:script'], check=True)
-        todo = list(machines(opts, os.path.join(guest, 'cloud', 'vmlinuz'), initrd))
-        for i in range(opts.n):
-            for name, argv in todo:
-                results.setdefault(name, []).append(run(argv))
-                took = results[name][-1][0]
-                print(f'run {i + 1} of {opts.n}: {name} {took["end"] - took["start"]:.2f} s',
-                      flush=True)
-
-    names = list(results)
-    print(f'\n{"median of " + str(opts.n):22}' + ''.join(f'{n:>14}' for n in names) +
-          ''.join(f'{n + "/sundog":>20}' for n in names[1:]))
-    for label, a, b in PARTS:
-        medians = [statistics.median(t[b] - t[a] for t, _ in results[n]) for n in names]
-        print(f'{label:22}' + ''.join(f'{m:12.2f} s' for m in medians) +
-              ''.join(f'{m / medians[0]:19.2f}x' for m in medians[1:]))
-    memory = [statistics.median(m for _, m in results[n]) / 1024 for n in names]
-    print(f'{"memory beyond guest":22}' + ''.join(f'{m:10.1f} MiB' for m in memory))
+                        os.path.join(opts.build, 'guest', 'busybox', 'busybox'),
+                        os.path.join(opts.build, 'bench', 'guest', 'bench') + ':bench'],
+                       check=True)
+        medians = measure(opts, list(machines(opts, initrd)))
+    if opts.json:
+        json.dump(medians, sys.stdout, indent=1)
+        print()
+    else:
+        table(medians, sys.stdout)
     return 0
 
 

@@ -28,6 +28,7 @@ def boot_test(seconds, modes=('plain',)):
 
 class Env:
     def __init__(self, opts, tmp):
+        self.build = opts.build
         self.sundog = os.path.join(opts.build, 'sundog')
         self.guest = opts.guest
         self.patience = opts.patience
@@ -109,6 +110,17 @@ def smp(env):
     check('nproc', lines[0], '4')
     check('hashes', len(set(lines[1:9])), 1)
     check('cpuinfo and errors in the log', lines[9:], ['4'])
+
+
+@boot_test(300)
+def bench(env):
+    """What `make bench` runs: here only that each class computes what it should."""
+    program = os.path.join(env.build, 'bench', 'guest', 'bench')
+    initrd = env.initrd(f'{program}:bench')
+    with env.run('--initrd', initrd, '--append', 'quiet rdinit=/bench -- -n 1') as g:
+        g.expect('^bench: done', 240)
+        check('exit status', g.wait(), 0)
+        check('failures', re.findall('FAIL.*', g.text), [])
 
 
 @boot_test(240)
