@@ -11,6 +11,8 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,8 +34,9 @@ enum {
 	WRITE_CHUNK = 4096,
 	FLUSH_IDLE_MS = 500, /* at the end, give up on a reader that took nothing for so long */
 	FLUSH_TOTAL_MS = 5000,
-	JOIN_MS = 100,
-	ESCAPE = 1, /* Ctrl-A */
+	WAKE_MS = 20,
+	WAKE_SIGNAL = 6, /* after SIGRTMIN */
+	ESCAPE = 1,	 /* Ctrl-A */
 };
 
 struct ring {
@@ -51,7 +54,7 @@ struct chardev {
 	pthread_mutex_t lock; /* the innermost of all: guards what follows */
 	pthread_cond_t in_room, out_work, out_taken;
 	struct ring in, out;
-	bool stop;
+	atomic_bool stop;   /* a wake-up signal follows, for calls that block */
 	bool out_dead;	    /* nobody will ever read it */
 	bool want_writable; /* the device was turned away */
 
@@ -95,36 +98,25 @@ static void ring_drop(struct ring *r, size_t len)
 	r->used -= len;
 }
 
-/* The threads can be cancelled in their blocking calls, and nowhere else. */
-static void may_cancel(bool yes)
-{
-	pthread_setcancelstate(yes ? PTHREAD_CANCEL_ENABLE : PTHREAD_CANCEL_DISABLE, NULL);
-}
-
 /* Bytes that left, or -errno.  A pty without anybody at the other end takes all. */
 static ssize_t write_some(struct chardev *c, const u8 *buf, size_t len)
 {
 	struct pollfd p = {.fd = c->ends.out_fd, .events = POLLOUT};
 	ssize_t n;
 
-	may_cancel(true);
-	for (;;) {
-		if (c->ends.comes_and_goes && poll(&p, 1, -1) > 0 && (p.revents & POLLHUP)) {
-			n = (ssize_t)len;
-			break;
-		}
+	while (!c->stop) {
+		if (c->ends.comes_and_goes && poll(&p, 1, -1) > 0 && (p.revents & POLLHUP))
+			return (ssize_t)len;
 		n = write(p.fd, buf, len);
 		if (n >= 0)
-			break;
+			return n;
 		/* Whoever shares the descriptor with us may have made it non-blocking. */
 		if (errno == EAGAIN)
 			poll(&p, 1, -1);
 		else if (errno != EINTR)
-			break;
+			return -errno;
 	}
-	n = n < 0 ? -errno : n;
-	may_cancel(false);
-	return n;
+	return 0;
 }
 
 static void *writer_main(void *opaque)
@@ -134,7 +126,6 @@ static void *writer_main(void *opaque)
 	size_t len;
 	ssize_t n;
 
-	may_cancel(false);
 	pthread_mutex_lock(&c->lock);
 	for (;;) {
 		while (!c->out.used && !c->stop)
@@ -202,31 +193,21 @@ static ssize_t read_some(struct chardev *c, u8 *buf, size_t len)
 			      {.fd = c->stop_fd, .events = POLLIN}};
 	ssize_t n;
 
-	may_cancel(true);
-	for (;;) {
-		if (poll(p, 2, -1) < 0 && errno != EINTR) {
-			n = 0;
-			break;
-		}
-		if (p[1].revents) {
-			n = 0;
-			break;
-		}
-		if (!p[0].revents)
+	while (!c->stop) {
+		if (poll(p, 2, -1) < 0 || p[1].revents)
 			continue;
 		n = read(c->ends.in_fd, buf, len);
-		if (n > 0 || (n == 0 && !c->ends.comes_and_goes))
-			break;
-		if (n < 0 && errno != EINTR && errno != EAGAIN && !c->ends.comes_and_goes) {
-			n = 0;
+		if (n > 0)
+			return n;
+		if (c->ends.comes_and_goes) {
+			/* Nobody at the other end yet, and poll() would not wait for them. */
+			if (p[0].revents & POLLHUP)
+				poll(p + 1, 1, 50);
+		} else if (n == 0 || (errno != EINTR && errno != EAGAIN)) {
 			break;
 		}
-		/* Nobody at the other end of the pty yet: poll() would not wait for them. */
-		if (c->ends.comes_and_goes && (p[0].revents & POLLHUP))
-			poll(p + 1, 1, 50);
 	}
-	may_cancel(false);
-	return n;
+	return 0;
 }
 
 static void *reader_main(void *opaque)
@@ -236,7 +217,6 @@ static void *reader_main(void *opaque)
 	size_t len, left;
 	ssize_t n;
 
-	may_cancel(false);
 	for (;;) {
 		pthread_mutex_lock(&c->lock);
 		while (c->in.used == c->in.size && !c->stop)
@@ -369,10 +349,17 @@ static void init_conditions(struct chardev *c)
 	pthread_condattr_destroy(&a);
 }
 
+static void on_wake(int sig)
+{
+}
+
 static int start_threads(struct chardev *c)
 {
+	/* No SA_RESTART: it is there to interrupt. */
+	struct sigaction wake = {.sa_handler = on_wake};
 	size_t in_size = c->ends.terminal ? TERMINAL_IN_SIZE : PIPE_IN_SIZE;
 
+	sigaction(SIGRTMIN + WAKE_SIGNAL, &wake, NULL);
 	c->stop_fd = eventfd(0, EFD_CLOEXEC);
 	if (c->stop_fd < 0)
 		return -errno;
@@ -464,30 +451,29 @@ static void flush_locked(struct chardev *c)
 			c->backend->name, c->out.used);
 }
 
+/* A call that blocks comes back with EINTR; one that was just about to, by the next signal. */
 static void end_thread(pthread_t t)
 {
-	struct timespec end = in_ms(CLOCK_REALTIME, JOIN_MS);
+	struct timespec end = in_ms(CLOCK_REALTIME, WAKE_MS);
 
-	if (pthread_timedjoin_np(t, NULL, &end) == 0)
-		return;
-	pthread_cancel(t);
-	pthread_join(t, NULL);
+	while (pthread_timedjoin_np(t, NULL, &end) == ETIMEDOUT) {
+		pthread_kill(t, SIGRTMIN + WAKE_SIGNAL);
+		end = in_ms(CLOCK_REALTIME, WAKE_MS);
+	}
 }
 
 void chardev_close(struct chardev *c)
 {
-	u64 one = 1;
-
 	pthread_mutex_lock(&c->lock);
 	flush_locked(c);
 	c->stop = true;
 	pthread_cond_broadcast(&c->in_room);
 	pthread_cond_broadcast(&c->out_work);
 	pthread_mutex_unlock(&c->lock);
-	if (c->has_reader && write(c->stop_fd, &one, sizeof(one)) < 0)
-		pthread_cancel(c->reader);
-	if (c->has_reader)
+	if (c->has_reader) {
+		eventfd_write(c->stop_fd, 1);
 		end_thread(c->reader);
+	}
 	if (c->has_writer)
 		end_thread(c->writer);
 	chardev_detach(c);

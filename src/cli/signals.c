@@ -9,6 +9,8 @@
 #include "sundog/err.h"
 #include "sundog/machine.h"
 
+enum { DONE_SIGNAL = 7 }; /* after SIGRTMIN: ends the thread */
+
 static const int ending[] = {SIGINT, SIGTERM, SIGHUP};
 
 static void die_of(int sig)
@@ -27,11 +29,11 @@ static void *watch_main(void *opaque)
 	struct signal_watch *w = opaque;
 	int sig;
 
-	if (sigwait(&w->set, &sig))
+	if (sigwait(&w->set, &sig) || w->done)
 		return NULL;
 	atomic_store(&w->caught, sig);
 	machine_request_shutdown(w->machine, EXIT_HOST);
-	if (sigwait(&w->set, &sig))
+	if (sigwait(&w->set, &sig) || w->done)
 		return NULL;
 	term_restore();
 	die_of(sig);
@@ -48,6 +50,7 @@ void signals_block(struct signal_watch *w)
 	for (size_t i = 0; i < ARRAY_SIZE(ending); i++)
 		if (sigaction(ending[i], NULL, &a) == 0 && a.sa_handler != SIG_IGN)
 			sigaddset(&w->set, ending[i]);
+	sigaddset(&w->set, SIGRTMIN + DONE_SIGNAL);
 	pthread_sigmask(SIG_BLOCK, &w->set, &w->old);
 }
 
@@ -65,7 +68,8 @@ int signals_watch(struct signal_watch *w, struct machine *m, struct err *e)
 
 void signals_unwatch(struct signal_watch *w)
 {
-	pthread_cancel(w->thread);
+	w->done = true;
+	pthread_kill(w->thread, SIGRTMIN + DONE_SIGNAL);
 	pthread_join(w->thread, NULL);
 }
 

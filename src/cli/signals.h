@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 
 struct err;
 struct machine;
@@ -17,6 +18,7 @@ struct signal_watch {
 	struct machine *machine;
 	sigset_t set, old;
 	pthread_t thread;
+	atomic_bool done;
 	atomic_int caught; /* the first signal, or 0 */
 };
 
