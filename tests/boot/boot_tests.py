@@ -250,6 +250,32 @@ def clock(env):
     raise GuestError(f'off by {worst:.1%} at best')
 
 
+@boot_test(300, ('plain', 'asan'))
+def gdb_kernel(env):
+    """gdb stops the kernel at start_kernel, steps it, and lets it go on to its end."""
+    out = run_script(env, 'grep -E " (start_kernel|linux_banner)$" /proc/kallsyms',
+                     '--append', 'nokaslr quiet')
+    where = {name: address for address, _, name in re.findall(r'(\w+) (\w) (\w+)', out)}
+    initrd = env.initrd(script='echo "@@ on"')
+    with env.run('--initrd', initrd, '--append', 'nokaslr quiet', '--gdb=localhost:0',
+                 '--cpus', '2') as g:
+        address = g.expect(r"target remote (\S+)'").group(1)
+        commands = ['set pagination off', 'set arch i386:x86-64', f'target remote {address}',
+                    f'hbreak *0x{where["start_kernel"]}', 'continue', 'stepi 20',
+                    f'x/s 0x{where["linux_banner"]}', 'info threads', 'delete', 'detach']
+        argv = ['gdb', '-nx', '-batch']
+        for c in commands:
+            argv += ['-ex', c]
+        p = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True,
+                           stderr=subprocess.STDOUT, text=True, timeout=120 * env.patience)
+        for want in ('hit Breakpoint 1', '0x' + where['start_kernel'], 'Linux version 6',
+                     'CPU 1 halted'):
+            if want not in p.stdout:
+                raise GuestError(f'gdb did not say {want!r}: {p.stdout}')
+        g.expect('@@ on')
+        check('exit status', g.wait(), 0)
+
+
 def kernel_module(env, kernel, name, args, pattern):
     """Insert one of the kernel's tests of itself, and judge by its last line."""
     path = os.path.join(env.guest, kernel, 'modules', name + '.ko')
