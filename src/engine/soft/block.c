@@ -371,7 +371,7 @@ static enum build build_locked(struct x86_cpu *cpu, const u8 *host_page, unsigne
 	struct soft *s = soft_cpu(cpu)->soft;
 	struct op ops[BLOCK_MAX_OPS];
 	block_key key = soft_key(cpu);
-	u64 before;
+	u64 before = 0;
 	unsigned n, len;
 	struct block *b = hash_find(s, host_page + off, key);
 
