@@ -329,10 +329,11 @@ enum vcpu_exit soft_run(struct vcpu *v, u64 budget)
 	int how;
 
 	flags_put(cpu, cpu->st.rflags);
-	sc->next = NULL;
-	sc->link = NULL;
 	sc->delivered = false;
 	soft_enter(sc);
+	/* Only now: whoever flushes the blocks clears these of all vCPUs that are outside. */
+	sc->next = NULL;
+	sc->link = NULL;
 	how = setjmp(cpu->on_fault);
 	if (how && !thrown(cpu, sc, how))
 		why = VCPU_EXIT_SHUTDOWN;
