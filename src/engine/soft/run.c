@@ -221,6 +221,9 @@ static void step(struct x86_cpu *cpu, struct soft_cpu *sc)
 	bool shadow = cpu->st.irq_shadow, tf = cpu->st.rflags & FL_TF;
 
 	cpu->op = NULL;
+	/* A trap of the instruction before, which was not watched yet: a task switch. */
+	if (cpu->st.pending_db)
+		x86_check_traps(cpu);
 	if (cpu->careful)
 		x86_check_insn_breakpoint(cpu, cpu->st.rip + cpu->seg_base[SEG_CS]);
 	b = soft_one_shot(cpu);
