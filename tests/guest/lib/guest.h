@@ -351,6 +351,13 @@ static inline bool is_amd(void)
 	cpuid(0, 0, r);
 	return r[ECX] == 0x444d4163;
 }
+/* QEMU's TCG: for what it does not survive. */
+static inline bool is_tcg(void)
+{
+	u32 r[4];
+	cpuid(0x40000000, 0, r);
+	return r[EBX] == 0x54474354;
+}
 static inline void cli(void)
 {
 	asm volatile("cli" ::: "memory");
