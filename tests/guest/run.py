@@ -7,6 +7,7 @@ A payload is a .c file beside this one.  Its head comment may hold lines of thes
     bits: 32                 compile with -m32 (default 64)
     cpus: N                  vCPUs (default 1)
     memory: 64M
+    reboot: yes              without --no-reboot
     device: SPEC             a further --device, for both
     status: N                the exit status that means success on Sundog (default 33)
     qemu-status: N           the same on QEMU (default: as status)
@@ -38,7 +39,7 @@ class Payload:
     def __init__(self, path):
         self.path = path
         self.name = os.path.splitext(os.path.basename(path))[0]
-        self.bits, self.cpus, self.memory = 64, 1, '64M'
+        self.bits, self.cpus, self.memory, self.reboot = 64, 1, '64M', False
         self.devices, self.status, self.qemu_status = [], PASSED, None
         self.no_qemu, self.qemu_cpu, self.deviations = None, 'max', {}
         with open(path) as f:
@@ -57,6 +58,8 @@ class Payload:
             self.cpus = int(value)
         elif key == 'memory':
             self.memory = value
+        elif key == 'reboot':
+            self.reboot = value == 'yes'
         elif key == 'device':
             self.devices.append(value)
         elif key == 'status':
@@ -127,8 +130,8 @@ def build(payload, folder):
 
 def sundog_cmd(payload, elf, sundog, engine):
     cmd = [sundog, 'run', '--engine', engine, '--memory', payload.memory, '--cpus',
-           str(payload.cpus), '--no-reboot', '--device', 'isa-debug-exit,iobase=0xf4,iosize=4',
-           '--device', 'pc-testdev']
+           str(payload.cpus), '--device', 'isa-debug-exit,iobase=0xf4,iosize=4',
+           '--device', 'pc-testdev'] + ([] if payload.reboot else ['--no-reboot'])
     for d in payload.devices:
         cmd += ['--device', d]
     return cmd + [elf]
@@ -137,8 +140,8 @@ def sundog_cmd(payload, elf, sundog, engine):
 def qemu_cmd(payload, elf):
     cmd = ['qemu-system-x86_64', '-M', 'q35', '-accel', 'tcg', '-cpu', payload.qemu_cpu, '-m',
            payload.memory, '-smp', str(payload.cpus), '-display', 'none', '-serial', 'stdio',
-           '-monitor', 'none', '-no-reboot', '-nodefaults', '-device',
-           'isa-debug-exit,iobase=0xf4,iosize=4', '-device', 'pc-testdev']
+           '-monitor', 'none', '-nodefaults', '-device',
+           'isa-debug-exit,iobase=0xf4,iosize=4', '-device', 'pc-testdev'] + ([] if payload.reboot else ['-no-reboot'])
     for d in payload.devices:
         cmd += ['-device', d]
     return cmd + ['-kernel', elf]
