@@ -48,8 +48,10 @@ static void ins_one(struct x86_cpu *cpu, const struct op *op)
 	mem_write(cpu, SEG_ES, di, val, op->size);
 }
 
+/* The right to the port is checked even where RCX is zero. */
 void exec_ins(struct x86_cpu *cpu, const struct op *op)
 {
+	x86_check_io(cpu, (u16)cpu->st.gpr[RDX], op->size);
 	str_run(cpu, op, STR_DI, ins_one, NULL);
 }
 
@@ -63,5 +65,6 @@ static void outs_one(struct x86_cpu *cpu, const struct op *op)
 
 void exec_outs(struct x86_cpu *cpu, const struct op *op)
 {
+	x86_check_io(cpu, (u16)cpu->st.gpr[RDX], op->size);
 	str_run(cpu, op, STR_SI, outs_one, NULL);
 }
