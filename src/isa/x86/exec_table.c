@@ -211,21 +211,15 @@ void exec_lsl(struct x86_cpu *cpu, const struct op *op)
 
 void exec_arpl(struct x86_cpu *cpu, const struct op *op)
 {
-	struct mem_rmw r;
 	u64 dst, rpl;
 	bool raise;
 
 	need_protected(cpu);
 	rpl = reg_read(cpu, op, 2) & 3;
-	if (op->flags & OP_MEM)
-		dst = mem_rmw_begin(cpu, op->seg, op_ea(cpu, op), 2, &r);
-	else
-		dst = gpr_read(cpu, op->rm, 2);
+	dst = rm_read(cpu, op, 2);
 	raise = (dst & 3) < rpl;
-	if (raise && (op->flags & OP_MEM))
-		mem_rmw_end(cpu, &r, (dst & ~3ull) | rpl);
-	else if (raise)
-		gpr_write(cpu, op->rm, (dst & ~3ull) | rpl, 2);
+	if (raise)
+		rm_write(cpu, op, (dst & ~3ull) | rpl, 2);
 	put_zf(cpu, raise);
 }
 
