@@ -46,8 +46,11 @@ u8 x87_abridge(u16 tags)
 
 /* --- the environment in memory --- */
 
+/* REX.W wins over 66, as for integer instructions. */
 static bool op_is_16(const struct x86_cpu *cpu, const struct op *op)
 {
+	if (op->flags & OP_REX_W)
+		return false;
 	return (cpu->code_size == CODE16) != !!(op->flags & OP_O32);
 }
 
