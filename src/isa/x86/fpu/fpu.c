@@ -170,12 +170,13 @@ const u64 *mmx_src(struct x86_cpu *cpu, const struct op *op, const struct insn *
 
 void vec_store16(struct x86_cpu *cpu, const struct op *op, bool align, const u64 v[2])
 {
-	u64 ea = op_ea(cpu, op);
-	u64 lin = mem_linear(cpu, op->seg, ea, 16, MEM_WRITE);
-	const struct tlb_ent *t = &cpu->view->wr[lin >> PAGE_BITS & (TLB_ENTRIES - 1)];
+	u64 ea = op_ea(cpu, op), lin;
+	const struct tlb_ent *t;
 
-	if (align && (lin & 15))
+	if (align && ((ea + cpu->seg_base[op->seg]) & 15))
 		x86_raise_gp(cpu, 0);
+	lin = mem_linear(cpu, op->seg, ea, 16, MEM_WRITE);
+	t = &cpu->view->wr[lin >> PAGE_BITS & (TLB_ENTRIES - 1)];
 	if (__builtin_expect((lin ^ t->tag) <= PAGE_SIZE_4K - 16, 1)) {
 		ram_store(tlb_host(t, lin), v[0], 8);
 		ram_store((u8 *)tlb_host(t, lin) + 8, v[1], 8);

@@ -67,14 +67,14 @@ static inline unsigned opnd_mem(const struct op *op, unsigned o)
 	return n == SZ_Y ? (op->flags & OP_REX_W ? 8 : 4) : n;
 }
 
-/* #GP(0) if it must be aligned and is not: the linear address counts, and before paging. */
+/* #GP(0) if it must be aligned and is not: the linear address counts, before all other checks. */
 static inline void vec_load(struct x86_cpu *cpu, const struct op *op, bool align, u64 v[2])
 {
-	u64 ea = op_ea(cpu, op);
-	u64 lin = mem_linear(cpu, op->seg, ea, 16, MEM_READ);
+	u64 ea = op_ea(cpu, op), lin;
 
-	if (align && (lin & 15))
+	if (align && ((ea + cpu->seg_base[op->seg]) & 15))
 		x86_raise_gp(cpu, 0);
+	lin = mem_linear(cpu, op->seg, ea, 16, MEM_READ);
 	if ((lin & (PAGE_SIZE_4K - 1)) <= PAGE_SIZE_4K - 16) {
 		v[0] = mem_load_lin(cpu, op->seg, lin, 8);
 		v[1] = mem_load_lin(cpu, op->seg, lin + 8, 8);
