@@ -299,6 +299,11 @@ static void raise_page_fault(struct x86_cpu *cpu, u64 lin, u32 error)
 			       .vector = X86_PF, .has_error = true, .error = error, .cr2 = lin});
 }
 
+static void raise_not_canonical(struct x86_cpu *cpu, unsigned seg)
+{
+	x86_raise_err(cpu, seg == SEG_SS ? X86_SS : X86_GP, 0);
+}
+
 /* Walk the page tables for lin; raises #PF, or #GP/#SS where lin is not canonical. */
 static void translate(struct x86_cpu *cpu, unsigned seg, u64 lin, enum mem_access acc,
 		      struct target *t)
@@ -310,7 +315,7 @@ static void translate(struct x86_cpu *cpu, unsigned seg, u64 lin, enum mem_acces
 	u8 *host;
 
 	if (cpu->long_mode && !canonical(lin))
-		x86_raise_err(cpu, seg == SEG_SS ? X86_SS : X86_GP, 0);
+		raise_not_canonical(cpu, seg);
 	if (!cpu->long_mode)
 		lin = (u32)lin;
 	if (x86_walk(cpu, lin, acc, !system && is_user(cpu), !system && cpu->st.rflags & FL_AC,
@@ -433,6 +438,9 @@ static void check_access(struct x86_cpu *cpu, unsigned seg, u64 lin, unsigned si
 {
 	if (seg == SEG_SYSTEM)
 		return;
+	/* All of it, before its first page may fault. */
+	if (cpu->code64 && !(canonical(lin) && canonical(lin + size - 1)))
+		raise_not_canonical(cpu, seg);
 	if (aligned_only(cpu) && lin & (size - 1))
 		x86_raise_err(cpu, X86_AC, 0);
 	if (soft_cpu(cpu)->slow_access)

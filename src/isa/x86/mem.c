@@ -64,6 +64,9 @@ static void copy_bytes(void *dst, const void *src, unsigned len)
 
 static void probe_lin(struct x86_cpu *cpu, unsigned seg, u64 lin, unsigned len, enum mem_access acc)
 {
+	/* Where addresses end to be canonical, that fault comes before those of the pages. */
+	if (cpu->code64 && (u64)((i64)((lin + len - 1) << 16) >> 16) != lin + len - 1)
+		host_addr(cpu, seg, lin + len - 1, 1, acc);
 	while (len) {
 		unsigned n = in_page(lin, len);
 
