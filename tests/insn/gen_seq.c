@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * gen_seq.c - short sequences: straight-line code with forward branches, a bounded loop, an
+ * instruction that changes a later one, for blocks, links and lazily kept flags.
+ */
+#include "insn/gen.h"
+
+#include <string.h>
+
+enum { MAX_INSNS = 12, COUNTER = R15 };
+
+static struct {
+	unsigned start[MAX_INSNS + 1];
+	unsigned nr;
+	struct {
+		unsigned end, rel_len, from;
+	} branch[MAX_INSNS];
+	unsigned nr_branches;
+} seq;
+
+static void put(struct test_case *c, const u8 *bytes, unsigned n)
+{
+	memcpy(c->code + c->code_len, bytes, n);
+	c->code_len += n;
+}
+
+static void random_insn(struct test_case *c)
+{
+	unsigned at = c->code_len, row;
+
+	for (;;) {
+		const struct insn *in;
+
+		row = (unsigned)(rnd() % nr_insns);
+		in = &insns[row];
+		/* Integer instructions more often than there are of them. */
+		if (in->attr & (A_SSE | A_FPU) && !one_in(4))
+			continue;
+		if (!row_in_sequence(row) || in->attr & (c->mode == MODE64 ? A_NO64 : A_ONLY64))
+			continue;
+		c->code_len = at;
+		/* The decoder has the last word: the prefixes may have made it another row. */
+		if (gen_encoding(c, row, true) && row_in_sequence(c->op.row))
+			return;
+	}
+}
+
+/* jcc or jmp forward, to be patched when all is there. */
+static void branch(struct test_case *c)
+{
+	u8 img[6] = {(u8)(0x70 | (rnd() & 15)), 0};
+	unsigned rel = 1;
+
+	if (one_in(5))
+		img[0] = 0xeb;
+	if (one_in(3)) {
+		rel = c->mode == MODE16 ? 2 : 4;
+		if (img[0] == 0xeb) {
+			img[0] = 0xe9;
+		} else {
+			img[1] = img[0] + 0x10;
+			img[0] = 0x0f;
+		}
+	}
+	put(c, img, img[0] == 0x0f ? 2 + rel : 1 + rel);
+	seq.branch[seq.nr_branches].end = c->code_len;
+	seq.branch[seq.nr_branches].rel_len = rel;
+	seq.branch[seq.nr_branches++].from = seq.nr;
+}
+
+static void patch_branches(struct test_case *c)
+{
+	for (unsigned i = 0; i < seq.nr_branches; i++) {
+		unsigned from = seq.branch[i].from;
+		unsigned to = from + 1 + (unsigned)(rnd() % (seq.nr - from));
+		i32 rel = (i32)seq.start[to] - (i32)seq.branch[i].end;
+		u8 img[4];
+
+		if (seq.branch[i].rel_len == 1 && rel > 127)
+			rel = 0;
+		st_le32(img, (u32)rel);
+		memcpy(c->code + seq.branch[i].end - seq.branch[i].rel_len, img,
+		       seq.branch[i].rel_len);
+	}
+}
+
+/* dec r15d; jnz back */
+static void loop_end(struct test_case *c, unsigned to)
+{
+	i32 rel = (i32)to - (i32)(c->code_len + 9);
+	u8 img[9] = {0x41, 0xff, 0xcf, 0x0f, 0x85};
+
+	st_le32(img + 5, (u32)rel);
+	put(c, img, 9);
+	c->in.gpr[COUNTER] = 1 + rnd() % 6;
+}
+
+/* mov byte [rip + n], opcode: to a NOP that stands further on. */
+static void modify(struct test_case *c, unsigned at, unsigned slot)
+{
+	static const u8 ops[] = {0xf8, 0xf9, 0xf5, 0x90, 0x98, 0x99, 0xcc, 0x9f};
+
+	c->code[at] = 0xc6;
+	c->code[at + 1] = 0x05;
+	st_le32(c->code + at + 2, slot - (at + 7));
+	c->code[at + 6] = ops[rnd() % sizeof(ops)];
+}
+
+static void pointers(struct test_case *c)
+{
+	static const u8 regs[] = {RBX, RSI, RDI, RBP, R12, R13};
+
+	for (unsigned i = 0; i < (c->mode == MODE64 ? 6 : 4); i++) {
+		u64 p = one_in(16) ? pick_target(16) : data_pointer(512) & ~15ull;
+
+		if (!range_fits(p - ARENA, 1, ARENA_SIZE))
+			p = data_pointer(16);
+		p -= gen_seg_base(c, regs[i] == RBP ? SEG_SS : SEG_DS);
+		c->in.gpr[regs[i]] = c->mode == MODE64 ? p : (u32)p;
+	}
+	c->in.gpr[RSP] = data_pointer(1024) & ~15ull;
+	c->in.gpr[RSP] += 512;
+	c->in.gpr[RCX] = rnd() % 48;
+	c->in.gpr[COUNTER] = c->mode == MODE64 ? 1 : 0;
+}
+
+void gen_sequence(struct test_case *c)
+{
+	unsigned n = 2 + (unsigned)(rnd() % (MAX_INSNS - 1)), loop = ~0u, mod = 0, slot = 0;
+	bool wide = c->mode == MODE64;
+
+	memset(&seq, 0, sizeof(seq));
+	pointers(c);
+	if (wide && one_in(3))
+		loop = (unsigned)(rnd() % n);
+	while (seq.nr < n) {
+		seq.start[seq.nr] = c->code_len;
+		if (wide && !mod && seq.nr + 2 < n && one_in(24)) {
+			mod = c->code_len + 1;
+			c->code_len += 7;
+		} else if (mod && !slot && (one_in(3) || seq.nr + 1 == n)) {
+			slot = c->code_len;
+			put(c, (const u8[]){0x90}, 1);
+		} else if (one_in(6) && seq.nr + 1 < n) {
+			branch(c);
+		} else {
+			random_insn(c);
+		}
+		seq.nr++;
+		if (c->code_len > MAX_CODE - 64)
+			break;
+	}
+	seq.start[seq.nr] = c->code_len;
+	if (mod && !slot) {
+		slot = c->code_len;
+		put(c, (const u8[]){0x90}, 1);
+	}
+	if (mod)
+		modify(c, mod - 1, slot);
+	if (loop < seq.nr)
+		loop_end(c, seq.start[loop]);
+	patch_branches(c);
+	c->in.rflags &= ~(u64)FL_AC;
+	c->op = (struct op){0};
+	c->row = 0;
+}
