@@ -164,7 +164,7 @@ static void add_fadt(struct tables *t, u32 facs, u32 dsdt)
 	put_gas(p + 116, GAS_IO, 8, 1, RESET_PORT);
 	p[128] = RESET_VALUE;
 	p[131] = 4; /* 6.4 */
-	st_le64(p + 132, facs);
+	/* Not the FACS once more at 132: one of the two fields must be zero. */
 	st_le64(p + 140, dsdt);
 	memcpy(p + 268, "SUNDOG", 6);
 	finish(t, p, true);

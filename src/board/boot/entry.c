@@ -14,6 +14,12 @@
 enum { SEL_CODE = 0x10, SEL_DATA = 0x18, SEL_TSS = 0x20, GDT_SIZE = 0x30 };
 enum { PTE_P = 1, PTE_W = 2, PTE_PS = 0x80, PAGE = 0x1000, NR_PDS = 4 };
 
+/* SDM volume 3A, "Memory Type Range Registers (MTRRs)". */
+enum { MTRR_FIX_A0000 = 2, MTRR_DEF_WB = 0xc06 }; /* both kinds of ranges are on */
+#define MTRR_FIX_WB 0x0606060606060606ull
+#define MTRR_HOLE 0xc0000000ull	       /* uncacheable from here ... */
+#define MTRR_HOLE_MASK 0xffc0000800ull /* ... for 1 GiB, with 40 bits of physical address */
+
 struct cpu_state *boot_cpu(struct boot *b)
 {
 	return b->m->vcpus[0]->state;
@@ -56,8 +62,25 @@ static int set_segments(struct boot *b, u16 code_bits)
 	return boot_put(b, BOOT_GDT, gdt, sizeof(gdt));
 }
 
-static void set_entry(struct cpu_state *st, u64 entry)
+/* Memory types as firmware leaves them at every CPU: write-back, but for VGA and PCI's hole. */
+static void set_mtrrs(struct boot *b)
 {
+	for (unsigned i = 0; i < b->m->nr_vcpus; i++) {
+		struct cpu_state *st = b->m->vcpus[i]->state;
+
+		for (unsigned j = 0; j < ARRAY_SIZE(st->mtrr_fixed); j++)
+			st->mtrr_fixed[j] = j == MTRR_FIX_A0000 ? 0 : MTRR_FIX_WB;
+		st->mtrr_phys[0] = MTRR_HOLE;
+		st->mtrr_phys[1] = MTRR_HOLE_MASK;
+		st->mtrr_def_type = MTRR_DEF_WB;
+	}
+}
+
+static void set_entry(struct boot *b, u64 entry)
+{
+	struct cpu_state *st = boot_cpu(b);
+
+	set_mtrrs(b);
 	for (unsigned i = 0; i < NR_GPRS; i++)
 		st->gpr[i] = 0;
 	st->rip = entry;
@@ -93,7 +116,7 @@ int boot_enter_long(struct boot *b, u64 entry)
 		rc = set_segments(b, SEG_L);
 	if (rc)
 		return rc;
-	set_entry(st, entry);
+	set_entry(b, entry);
 	st->cr0 = CR0_PE | CR0_ET | CR0_NE | CR0_PG;
 	st->cr3 = BOOT_PAGE_TABLES;
 	st->cr4 = CR4_PAE;
@@ -108,7 +131,7 @@ int boot_enter_flat32(struct boot *b, u64 entry)
 
 	if (rc)
 		return rc;
-	set_entry(st, entry);
+	set_entry(b, entry);
 	st->cr0 = CR0_PE | CR0_ET;
 	st->cr3 = 0;
 	st->cr4 = 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * i8042.c - PS/2 keyboard controller, with a keyboard and, with aux=on, a mouse.
+ * i8042.c - PS/2 keyboard controller, with a keyboard and, but with aux=off, a mouse.
  *
  * Source: IBM PS/2 Hardware Interface Technical Reference, "Keyboard and Auxiliary Device
  * Controller" and "Keyboards"; Adam Chapweske, "The PS/2 Mouse Interface".
@@ -419,7 +419,7 @@ static int i8042_post_load(struct device *dev, struct err *e)
 }
 
 static const struct param i8042_params[] = {
-	{"aux", PARAM_BOOL, offsetof(struct i8042, has_aux), "off", "a mouse is plugged in"},
+	{"aux", PARAM_BOOL, offsetof(struct i8042, has_aux), "on", "a mouse is plugged in"},
 	{0},
 };
 

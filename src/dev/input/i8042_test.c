@@ -79,13 +79,13 @@ static void test_aux(bool there)
 int main(void)
 {
 	m = tb_new();
-	tb_add(m, "i8042");
+	tb_add(m, "i8042,aux=off");
 	test_controller();
 	test_keyboard();
 	test_aux(false);
 	tb_free(m);
 	m = tb_new();
-	tb_add(m, "i8042,aux=on");
+	tb_add(m, "i8042");
 	test_aux(true);
 	tb_free(m);
 	return 0;
