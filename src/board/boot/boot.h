@@ -89,12 +89,15 @@ struct boot_ops {
  *   console=ttyS0   the console is COM1
  *   tsc=reliable    all our clocks are one clock: do not compare the TSC with the others,
  *                   where a busy host would make it look bad
+ *   cryptomgr.notests
+ *                   do not test each built-in cipher before the first process: a third of
+ *                   the boot (with fips=1 Linux tests them nevertheless)
  *   panic=-1        a kernel that panics resets at once ...
  *   reboot=panic_warm
  *                   ... and says that it is a warm reset, unlike a wanted one: that is how
  *                   a panic is known from a reboot when the pvpanic driver is not loaded
  */
-#define BOOT_LINUX_CMDLINE "console=ttyS0 tsc=reliable panic=-1 reboot=panic_warm"
+#define BOOT_LINUX_CMDLINE "console=ttyS0 tsc=reliable cryptomgr.notests panic=-1 reboot=panic_warm"
 
 extern const struct boot_ops boot_linux, boot_pvh, boot_multiboot;
 extern const struct boot_ops *const boot_ways[]; /* boot.c; NULL-ended */
