@@ -32,8 +32,10 @@ static int unknown_command(const char *name)
 	struct err e;
 	size_t n = 0;
 
-	for (; commands[n] && n < ARRAY_SIZE(names) - 1; n++)
+	for (; commands[n] && n < ARRAY_SIZE(names) - 3; n++)
 		names[n] = commands[n]->name;
+	names[n++] = "--help";
+	names[n++] = "--version";
 	names[n] = NULL;
 	near = nearest(name, names);
 	if (near)

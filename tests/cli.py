@@ -48,6 +48,7 @@ def write(folder, name, data):
 def main():
     expect(2, 'did you mean run?', 'rnu')
     expect(2, '--help', 'frobnicate')
+    expect(2, 'did you mean --version?', '--versoin')
     expect(2, 'did you mean --memory?', 'run', '--memroy', '1G', 'x')
     expect(2, 'nothing to boot', 'run')
     expect(2, 'two things to boot', 'run', 'a', 'b')
@@ -86,6 +87,12 @@ def main():
         good = write(tmp, 'good', b''.join(w.to_bytes(4, 'little') for w in words) + b'\xf4\xeb\xfd')
         expect(3, 'No such file', 'run', good, '--module', os.path.join(tmp, 'none'))
         expect(2, 'CPU', 'run', good, '--cpus', '4000')
+        expect(2, '1 to 8', 'run', good, '--cpus', '9')
+        expect(2, 'at most 510 GiB', 'run', good, '--memory', '1T')
+        expect(2, 'no address', 'run', good, '--gdb', ':99999')
+        expect(2, 'those of isa-debugcon0', 'run', good, '--device', 'isa-debugcon', '--device',
+               'pc-testdev')
+        expect(2, 'do not exist', 'run', good, '--device', 'isa-debug-exit,iobase=0xffff')
         expect(2, 'help', 'run', good, '--engine', 'warp')
         expect(2, '', 'run', good, '--cpu', '8086')
         expect(2, 'did you mean', 'run', good, '--device', 'isa-debug-exti')

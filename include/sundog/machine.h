@@ -81,6 +81,7 @@ struct machine {
 /* "microvm", "pc": which devices, at which addresses, on which lines. */
 struct board {
 	const char *name, *doc;
+	unsigned max_cpus;
 	int (*build)(struct machine *m, const struct machine_cfg *cfg, struct err *e);
 	void (*destroy)(struct machine *m);
 	/* After all devices and vCPUs were reset: put boot images back, set the entry state. */

@@ -47,6 +47,11 @@ int pc_map_ram(struct pc *pc, struct err *e)
 			       "memory of %" PRIu64
 			       " bytes: the board needs at least 4 MiB, in pages of 4 KiB",
 			       m->ram_size);
+	if (pc_high_ram(m) > PC_WINDOW64 - PC_HIGH_RAM)
+		return err_set(e, -EINVAL,
+			       "%" PRIu64 " GiB of memory: the board takes at most %" PRIu64 " GiB",
+			       m->ram_size >> 30,
+			       (u64)(PC_WINDOW64 - PC_HIGH_RAM + PC_LOW_RAM_MAX) >> 30);
 	as_begin(m->mem);
 	rc = map(pc, &pc->ram_low, "ram-low", 0, PC_RAM_HOLE, 0);
 	if (rc == 0)

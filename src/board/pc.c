@@ -47,9 +47,6 @@ static int pc_build(struct machine *m, const struct machine_cfg *cfg, struct err
 	struct pc *pc;
 	int rc;
 
-	if (m->nr_vcpus > PC_MAX_CPUS)
-		return err_set(e, -EINVAL, "%u CPUs: the board \"pc\" has at most %d", m->nr_vcpus,
-			       PC_MAX_CPUS);
 	pc = calloc(1, sizeof(*pc));
 	if (!pc)
 		return err_set(e, -ENOMEM, "out of memory");
@@ -123,6 +120,7 @@ static void pc_msi(struct machine *m, const struct msi_msg *msg)
 const struct board board_pc = {
 	.name = "pc",
 	.doc = "small modern PC: PCIe, ACPI, I/O APIC, 16550, fw_cfg",
+	.max_cpus = PC_MAX_CPUS,
 	.build = pc_build,
 	.destroy = pc_destroy,
 	.reset = pc_reset,

@@ -25,6 +25,8 @@
 #define PC_HPET 0xfed00000ull
 #define PC_LAPIC 0xfee00000ull
 #define PC_HIGH_RAM 0x100000000ull
+#define PC_WINDOW64 0x8000000000ull /* PCI memory window for 64-bit BARs; RAM ends below */
+#define PC_WINDOW64_END 0x10000000000ull
 
 enum { PC_EBDA = 0x9fc00, PC_MAX_LINES = 128, PC_ISA_IRQS = 16, PC_SCI = 9, PC_PCI_GSI = 16 };
 enum { PC_MAX_CPUS = 8 };

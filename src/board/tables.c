@@ -12,8 +12,6 @@
 #include "sundog/err.h"
 
 enum { TABLES_MAX = 0x10000, E820_ENTRY = 20 };
-#define WINDOW64_MIN (512ull << 30)
-#define WINDOW64_SIZE (512ull << 30)
 
 static void describe(struct pc *pc, struct acpi_desc *d)
 {
@@ -29,8 +27,8 @@ static void describe(struct pc *pc, struct acpi_desc *d)
 		.ioapic = PC_IOAPIC,
 		.hpet = PC_HPET,
 		.ecam = PC_ECAM,
-		.window64 = WINDOW64_MIN,
-		.window64_end = WINDOW64_MIN + WINDOW64_SIZE,
+		.window64 = PC_WINDOW64,
+		.window64_end = PC_WINDOW64_END,
 		.sci = PC_SCI,
 		.pm_base = (u16)acpipm_iobase(pc_find(m, &acpipm_type)),
 	};

@@ -145,12 +145,15 @@ static int run_machine(const struct machine_cfg *cfg)
 		machine_free(m);
 		return err_report(&e);
 	}
-	say_engine(m);
 	if (cfg->gdb)
 		gdb = gdbstub_start(m, cfg->gdb, &e);
-	if ((cfg->gdb && !gdb) || machine_start(m, &e))
+	if (cfg->gdb && !gdb) {
 		status = -1;
-	else
+	} else {
+		say_engine(m);
+		status = machine_start(m, &e) ? -1 : 0;
+	}
+	if (status == 0)
 		status = machine_run(m);
 	gdbstub_stop(gdb, status);
 	signals_unwatch(&signals);

@@ -158,16 +158,25 @@ static int make_vcpus(struct machine *m, struct err *e)
 	return 0;
 }
 
+static int check_cpus(struct machine *m, struct err *e)
+{
+	unsigned n = m->cfg->nr_cpus, max = m->board->max_cpus;
+
+	if (!max || max > MACHINE_MAX_CPUS)
+		max = MACHINE_MAX_CPUS;
+	if (n && n <= max)
+		return 0;
+	return err_set(e, -EINVAL, "%u CPUs: the board \"%s\" has 1 to %u", n, m->board->name, max);
+}
+
 static int build(struct machine *m, struct err *e)
 {
 	const struct machine_cfg *cfg = m->cfg;
 	int r;
 
-	if (!cfg->nr_cpus || cfg->nr_cpus > MACHINE_MAX_CPUS)
-		return err_set(e, -EINVAL, "%u CPUs: a machine has 1 to %u", cfg->nr_cpus,
-			       MACHINE_MAX_CPUS);
-	if ((r = choose_board(m, e)) || (r = choose_engine(m, e)) || (r = make_ram(m, e)) ||
-	    (r = make_spaces(m, e)) || (r = choose_features(m, e)) || (r = make_vcpus(m, e)))
+	if ((r = choose_board(m, e)) || (r = check_cpus(m, e)) || (r = choose_engine(m, e)) ||
+	    (r = make_ram(m, e)) || (r = make_spaces(m, e)) || (r = choose_features(m, e)) ||
+	    (r = make_vcpus(m, e)))
 		return r;
 	m->board_built = true; /* destroy() copes with what is half built */
 	r = m->board->build(m, cfg, e);

@@ -221,7 +221,8 @@ static int split_address(const char *addr, char *host, size_t size, const char *
 		addr++;
 		len -= 2;
 	}
-	if (len >= size || !**port || strspn(*port, "0123456789") != strlen(*port))
+	if (len >= size || !**port || strspn(*port, "0123456789") != strlen(*port) ||
+	    strtoul(*port, NULL, 10) > UINT16_MAX)
 		return err_set(
 			e, -EINVAL,
 			"--gdb %s is no address; write it like localhost:1234 or /path/socket",

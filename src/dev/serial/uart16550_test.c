@@ -154,7 +154,7 @@ int main(void)
 
 	m = tb_new();
 	tb_add(m, "isa-serial");
-	CHECK(!tb_try_add(m, "isa-serial", &e) && strstr(e.msg, "taken"));
+	CHECK(!tb_try_add(m, "isa-serial", &e) && strstr(e.msg, "are those of"));
 	CHECK(!tb_try_add(m, "isa-serial,index=4", &e));
 	test_reset_values();
 	test_transmit();
