@@ -114,8 +114,7 @@ int as_poke(struct addrspace *as, gpa_t addr, const void *buf, size_t len) must_
  */
 enum dma_dir { DMA_TO_DEVICE, DMA_FROM_DEVICE };
 
-void *dma_map(struct device *dev, gpa_t addr, size_t len,
-	      enum dma_dir dir) must_check;
+void *dma_map(struct device *dev, gpa_t addr, size_t len, enum dma_dir dir) must_check;
 void dma_unmap(struct device *dev, gpa_t addr, size_t len, enum dma_dir dir);
 
 /* Told of every change: KVM memory slots, a JIT's caches, vhost, the dirty log. */

@@ -23,10 +23,10 @@ struct loop;
 struct machine;
 
 struct chardev_client {
-	struct device *owner;			   /* whose lock is held around the calls */
-	size_t (*room)(void *opaque);		   /* bytes it can take now */
+	struct device *owner;	      /* whose lock is held around the calls */
+	size_t (*room)(void *opaque); /* bytes it can take now */
 	void (*input)(void *opaque, const u8 *buf, size_t len); /* len <= room() */
-	void (*writable)(void *opaque);		   /* the buffer has room again; may be NULL */
+	void (*writable)(void *opaque); /* the buffer has room again; may be NULL */
 	void *opaque;
 };
 

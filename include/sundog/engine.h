@@ -39,8 +39,8 @@ enum {
 	VCPU_NMI = 1 << 1,
 	VCPU_INIT = 1 << 2,
 	VCPU_SIPI = 1 << 3,
-	VCPU_STOP = 1 << 4, /* leave run() as soon as you can */
-	VCPU_TIMER = 1 << 5, /* the local APIC's deadline has come: call lapic->timer() */
+	VCPU_STOP = 1 << 4,	  /* leave run() as soon as you can */
+	VCPU_TIMER = 1 << 5,	  /* the local APIC's deadline has come: call lapic->timer() */
 	VCPU_RENDEZVOUS = 1 << 6, /* the engine's own: wait for an exclusive section */
 };
 
@@ -62,13 +62,13 @@ struct vcpu {
 	 */
 	struct cpu_state *state;
 	const struct lapic_ops *lapic_ops; /* its local interrupt controller: irq.h */
-	void *lapic;		     /* what they work on */
-	_Atomic u64 lapic_page;	     /* where its registers are mapped; ~0: nowhere */
-	struct irq_line fpu_error;   /* a pin: the CPU reports FPU errors here (x86: FERR#) */
-	void *thread;		     /* core/vcpu.c: its thread, timer and halt */
-	struct debug_stop stop; /* why VCPU_EXIT_DEBUG */
-	u64 icount;	     /* instructions retired; exact at return and, with a budget, at I/O */
-	void *priv;	     /* the engine's: derived, rebuilt from state when it is gone */
+	void *lapic;			   /* what they work on */
+	_Atomic u64 lapic_page;		   /* where its registers are mapped; ~0: nowhere */
+	struct irq_line fpu_error;	   /* a pin: the CPU reports FPU errors here (x86: FERR#) */
+	void *thread;			   /* core/vcpu.c: its thread, timer and halt */
+	struct debug_stop stop;		   /* why VCPU_EXIT_DEBUG */
+	u64 icount; /* instructions retired; exact at return and, with a budget, at I/O */
+	void *priv; /* the engine's: derived, rebuilt from state when it is gone */
 };
 
 struct engine_ops {

@@ -85,7 +85,7 @@ struct lapic_ops {
 	 */
 	u64 (*get_tsc_deadline)(struct vcpu *cpu);
 	void (*set_tsc_deadline)(struct vcpu *cpu, u64 val);
-	int (*read_msr)(struct vcpu *cpu, u32 msr, u64 *val);  /* 0x800..0x8ff; -1: #GP */
+	int (*read_msr)(struct vcpu *cpu, u32 msr, u64 *val); /* 0x800..0x8ff; -1: #GP */
 	int (*write_msr)(struct vcpu *cpu, u32 msr, u64 val);
 	void (*reset)(struct vcpu *cpu, bool init);
 };

@@ -34,7 +34,8 @@ struct isa_ops {
 
 	/* CPU models: what --cpu takes; NULL-ended. */
 	const char *const *models;
-	int (*features)(struct machine *m, const char *model, struct err *e); /* m->features, from malloc() */
+	int (*features)(struct machine *m, const char *model,
+			struct err *e); /* m->features, from malloc() */
 
 	/* For debuggers: no side effects.  -EFAULT if not mapped. */
 	int (*translate)(struct vcpu *cpu, gva_t va, gpa_t *pa, u64 *page_left);

@@ -13,21 +13,20 @@
 
 /* What the user asked for, parsed; strings are borrowed for the machine's life. */
 struct machine_cfg {
-	const char *board;   /* "pc" */
-	const char *engine;  /* "auto", "interp" */
-	const char *cpu;     /* model */
+	const char *board;  /* "pc" */
+	const char *engine; /* "auto", "interp" */
+	const char *cpu;    /* model */
 	unsigned nr_cpus;
-	u64 memory;	     /* bytes */
-	const char *console; /* chardev spec of COM1 */
+	u64 memory;					/* bytes */
+	const char *console;				/* chardev spec of COM1 */
 	const char *kernel, *initrd, *append, *cmdline; /* NULL: not given */
-	const char *const *modules;	/* multiboot: NULL-ended, or NULL */
-	const char *const *devices;	/* --device specs, NULL-ended, or NULL */
+	const char *const *modules;			/* multiboot: NULL-ended, or NULL */
+	const char *const *devices;			/* --device specs, NULL-ended, or NULL */
 	bool no_reboot;
-	bool stats;	     /* print the engine's counters at the end */
-	u64 seed;	     /* 0: from the host */
-	const char *gdb;     /* address to listen on, or NULL */
+	bool stats;	 /* print the engine's counters at the end */
+	u64 seed;	 /* 0: from the host */
+	const char *gdb; /* address to listen on, or NULL */
 };
-
 
 enum { MACHINE_MAX_CPUS = 64 };
 
@@ -61,8 +60,8 @@ struct machine {
 	const struct isa_ops *isa;
 	struct cpu_features *features; /* what the guest is shown, frozen */
 	const struct machine_cfg *cfg;
-	void *board_priv;  /* the board's wiring */
-	void *engine_priv; /* shared by the engine's vCPUs */
+	void *board_priv;		     /* the board's wiring */
+	void *engine_priv;		     /* shared by the engine's vCPUs */
 	struct machine_clock *machine_clock; /* core/clock.c */
 	void *ram; /* guest RAM, mapped once from a sealed memfd; board.c cuts it in regions */
 	u64 ram_size;
@@ -70,8 +69,8 @@ struct machine {
 
 	struct machine_core *core;
 	bool engine_ready, board_built; /* what machine_free() has to undo */
-	struct machine_hooks hooks; /* set before machine_start() */
-	bool start_paused;	    /* a debugger gets the first word: set before machine_start() */
+	struct machine_hooks hooks;	/* set before machine_start() */
+	bool start_paused; /* a debugger gets the first word: set before machine_start() */
 	_Atomic u64 guest_errors;
 
 	struct lock lock; /* the lists above; device state has its device's lock */

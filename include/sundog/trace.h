@@ -33,11 +33,11 @@ enum trace_id {
 
 /* TRACE(name, fmt, params, args): see trace.def. */
 #define TRACE_ARGS(...) __VA_ARGS__
-#define TRACE(name, fmt, params, args)                                                 \
-	static inline void trace_##name(params)                                        \
-	{                                                                              \
-		if (__builtin_expect(trace_on[TRACE_##name], 0))                       \
-			fprintf(stderr, #name " " fmt "\n", args);                     \
+#define TRACE(name, fmt, params, args)                             \
+	static inline void trace_##name(params)                    \
+	{                                                          \
+		if (__builtin_expect(trace_on[TRACE_##name], 0))   \
+			fprintf(stderr, #name " " fmt "\n", args); \
 	}
 #include "sundog/trace.def"
 #undef TRACE

@@ -252,7 +252,9 @@ COND(2)
 COND(3)
 COND(4)
 COND(5)
-COND(6) COND(7) COND(8) COND(9) COND(10) COND(11) COND(12) COND(13) COND(14) COND(15)
+COND(6)
+COND(7)
+COND(8) COND(9) COND(10) COND(11) COND(12) COND(13) COND(14) COND(15)
 
 	struct by_cond {
 	exec_fn *jcc, *set[2], *cmov[2][2];

@@ -9,8 +9,8 @@
 #include "isa/x86/mem.h"
 
 /* General registers by the byte offset that struct op holds. */
-static inline __attribute__((always_inline)) u64 gpr_read(const struct x86_cpu *cpu, unsigned byte_off,
-							  unsigned size)
+static inline __attribute__((always_inline)) u64 gpr_read(const struct x86_cpu *cpu,
+							  unsigned byte_off, unsigned size)
 {
 	const u8 *p = (const u8 *)cpu->st.gpr + byte_off;
 
@@ -44,7 +44,8 @@ static inline __attribute__((always_inline)) void gpr_write(struct x86_cpu *cpu,
 u64 op_ea_slow(const struct x86_cpu *cpu, const struct op *op);
 
 /* Effective address: the offset within the segment. */
-static inline __attribute__((always_inline)) u64 op_ea(const struct x86_cpu *cpu, const struct op *op)
+static inline __attribute__((always_inline)) u64 op_ea(const struct x86_cpu *cpu,
+						       const struct op *op)
 {
 	if (__builtin_expect(op->flags & OP_EA_SLOW, 0))
 		return op_ea_slow(cpu, op);
@@ -69,14 +70,14 @@ static inline __attribute__((always_inline)) void rm_write(struct x86_cpu *cpu, 
 		gpr_write(cpu, op->rm, val, size);
 }
 
-static inline __attribute__((always_inline)) u64 reg_read(const struct x86_cpu *cpu, const struct op *op,
-							  unsigned size)
+static inline __attribute__((always_inline)) u64 reg_read(const struct x86_cpu *cpu,
+							  const struct op *op, unsigned size)
 {
 	return gpr_read(cpu, op->reg, size);
 }
 
-static inline __attribute__((always_inline)) void reg_write(struct x86_cpu *cpu, const struct op *op,
-							    u64 val, unsigned size)
+static inline __attribute__((always_inline)) void
+reg_write(struct x86_cpu *cpu, const struct op *op, u64 val, unsigned size)
 {
 	gpr_write(cpu, op->reg, val, size);
 }

@@ -17,6 +17,8 @@
 
 #include "sundog/types.h"
 
+/* Tables of names and bits: several to a line. */
+/* clang-format off */
 enum gpr {
 	RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15,
 	NR_GPRS,
@@ -29,6 +31,7 @@ enum gpr {
 	GPR_PC,
 	NR_GPR_SLOTS,
 };
+/* clang-format on */
 
 enum seg_reg { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, NR_SEGS };
 
@@ -61,6 +64,7 @@ struct desc_table {
 	u16 limit;
 };
 
+/* clang-format off */
 enum { /* RFLAGS */
 	FL_CF = 1 << 0, FL_PF = 1 << 2, FL_AF = 1 << 4, FL_ZF = 1 << 6, FL_SF = 1 << 7,
 	FL_TF = 1 << 8, FL_IF = 1 << 9, FL_DF = 1 << 10, FL_OF = 1 << 11,
@@ -93,6 +97,7 @@ enum { /* DR6 and DR7 */
 	DR6_BD = 1 << 13, DR6_BS = 1 << 14, DR6_BT = 1 << 15,
 	DR7_GD = 1 << 13,
 };
+/* clang-format on */
 #define DR6_FIXED 0xffff0ff0u
 #define DR7_FIXED 0x400u
 
@@ -126,12 +131,14 @@ _Static_assert(offsetof(struct x87_state, fcs) == 160, "the FXSAVE layout");
 
 enum cpu_activity { CPU_RUNNING, CPU_HALTED, CPU_WAIT_SIPI, CPU_SHUTDOWN };
 
+/* clang-format off */
 /* Exceptions. */
 enum {
 	X86_DE = 0, X86_DB = 1, X86_NMI = 2, X86_BP = 3, X86_OF = 4, X86_BR = 5,
 	X86_UD = 6, X86_NM = 7, X86_DF = 8, X86_TS = 10, X86_NP = 11, X86_SS = 12,
 	X86_GP = 13, X86_PF = 14, X86_MF = 16, X86_AC = 17, X86_MC = 18, X86_XM = 19,
 };
+/* clang-format on */
 
 struct cpu_state {
 	u64 gpr[NR_GPR_SLOTS];
@@ -151,9 +158,9 @@ struct cpu_state {
 	bool shadow_is_movss; /* the kind that also holds back #DB and NMI */
 	bool nmi_masked;      /* an NMI handler runs */
 	bool nmi_pending;
-	u8 activity;	      /* enum cpu_activity */
+	u8 activity; /* enum cpu_activity */
 	u8 sipi_vector;
-	u32 pending_db;	      /* DR6 bits of a trap that is due at the next boundary */
+	u32 pending_db; /* DR6 bits of a trap that is due at the next boundary */
 
 	/* MSRs. */
 	u64 star, lstar, cstar, sfmask, kernel_gs_base;

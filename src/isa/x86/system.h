@@ -48,8 +48,8 @@ enum { PF_P = 1, PF_W = 2, PF_U = 4, PF_RSVD = 8, PF_I = 16 };
 
 /* What a walk found: kept step by step for the autopsy and "explain". */
 struct page_walk {
-	gpa_t gpa;	/* of lin itself */
-	u8 page_bits;	/* 12, 21, 22, 30 */
+	gpa_t gpa;				  /* of lin itself */
+	u8 page_bits;				  /* 12, 21, 22, 30 */
 	bool user, writable, exec, global, dirty; /* accumulated over the levels */
 	unsigned nr_steps;
 	struct walk_step {
@@ -57,7 +57,7 @@ struct page_walk {
 		gpa_t entry_gpa;
 		u64 entry;
 	} step[5];
-	u32 error;	/* of the fault, as pushed */
+	u32 error; /* of the fault, as pushed */
 };
 
 enum walk_mode {
@@ -95,11 +95,11 @@ u64 x86_tsc(struct x86_cpu *cpu);
 
 /* What the guest is shown; frozen when the machine is born. */
 struct cpu_features {
-	u8 have[32];	   /* bit set by enum insn_feature (features.def) */
+	u8 have[32]; /* bit set by enum insn_feature (features.def) */
 	char vendor[13];
 	char brand[49];
-	u32 signature;	   /* leaf 1 EAX */
-	u8 phys_bits;	   /* MAXPHYADDR */
+	u32 signature; /* leaf 1 EAX */
+	u8 phys_bits;  /* MAXPHYADDR */
 	u64 tsc_hz;
 	unsigned nr_cpus;
 	const char *model; /* "x86-64-v2" */
