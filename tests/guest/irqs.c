@@ -361,26 +361,48 @@ static void hpet(void)
 	route(20, ENTRY_MASKED);
 }
 
-/* 24 bits at 3.579545 MHz against the HPET's period in femtoseconds. */
-static void ratios(void)
+/* Microseconds by the HPET in which the PM timer (24 bits, 3.579545 MHz) counts 10 ms. */
+static u64 pm_against_hpet(u64 period)
 {
-	u32 period = (u32)(*(volatile u64 *)HPET >> 32);
 	u16 pm = 0x608;
-	u32 p0 = inl(pm) & 0xffffff, p;
-	u64 h0 = hpet_now(), h;
+	u32 p0 = inl(pm);
+	u64 h0 = hpet_now();
 
-	do
-		p = (inl(pm) - p0) & 0xffffff;
-	while (p < 36000);			     /* 10 ms */
-	h = (hpet_now() - h0) * period / 1000000000; /* us */
-	check_between("pm-timer-against-hpet", h, 9000, 40000);
+	while (((inl(pm) - p0) & 0xffffff) < 35795)
+		;
+	return (hpet_now() - h0) * period / 1000000000;
+}
+
+/* The same with the 8254. */
+static u64 pit_against_hpet(u64 period)
+{
+	u64 h0;
+
 	outb(0x61, 1);
 	pit_set(2, 0, 65535);
 	h0 = hpet_now();
 	while (pit_read(2) > 65535 - 11932)
 		;
-	h = (hpet_now() - h0) * period / 1000000000;
-	check_between("pit-against-hpet", h, 9000, 40000);
+	return (hpet_now() - h0) * period / 1000000000;
+}
+
+/* The host may stop us between two looks, so the best of many tries counts. */
+static u64 best_of(u64 (*fn)(u64 period))
+{
+	u64 period = *(volatile u64 *)HPET >> 32, best = ~0ull;
+
+	for (unsigned i = 0; i < 20 && best > 12000; i++) {
+		u64 us = fn(period);
+
+		best = us < best ? us : best;
+	}
+	return best;
+}
+
+static void ratios(void)
+{
+	check_between("pm-timer-against-hpet", best_of(pm_against_hpet), 9900, 15000);
+	check_between("pit-against-hpet", best_of(pit_against_hpet), 9900, 15000);
 }
 
 int main(void)

@@ -73,9 +73,17 @@ class Payload:
         elif key.startswith('qemu '):
             self.deviations[key[5:]] = value
 
+    @staticmethod
+    def matches(pattern, check):
+        return check == pattern or (pattern.endswith('*') and check.startswith(pattern[:-1]))
+
     def deviates(self, check):
-        return any(check == d or (d.endswith('*') and check.startswith(d[:-1]))
-                   for d in self.deviations)
+        return any(self.matches(d, check) for d in self.deviations)
+
+    def unseen(self, lines):
+        """Deviations that QEMU did not show."""
+        bad = [x[5:].split(':')[0] for x in lines if x.startswith('FAIL ')]
+        return [d for d in self.deviations if not any(self.matches(d, b) for b in bad)]
 
 
 def tool(cmd):
@@ -235,6 +243,8 @@ def main():
             print(f'{"FAIL" if bad else "ok  "} {j} {p.name}: {checks} checks', flush=True)
             for line in lines if opts.verbose else bad:
                 print('    ' + line)
+            if j == 'qemu' and p.unseen(lines):
+                print('    not seen: ' + ', '.join(p.unseen(lines)))
     print(f'{total - failed} passed, {failed} failed')
     return 1 if failed else 0
 

@@ -132,6 +132,8 @@ void cpu_init(unsigned cpu)
 	struct table_reg g = {sizeof(gdt) - 1, (reg_t)gdt}, i = {sizeof(idt) - 1, (reg_t)idt};
 
 	if (cpu == 0) {
+		outb(0x21, 0xff); /* firmware leaves timers running */
+		outb(0xa1, 0xff);
 		fill_gdt();
 		for (unsigned v = 0; v < 256; v++)
 			default_gate(v);
