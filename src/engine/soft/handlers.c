@@ -246,6 +246,7 @@ static exec_fn *fast_stack(const struct op *op, exec_fn *exec)
 	PURE(set##cc##_reg, do_setcc(cpu, op, cc, LOC_REG))             \
 	EXEC(set##cc##_mem, do_setcc(cpu, op, cc, LOC_MEM))
 
+/* clang-format off */
 COND(0)
 COND(1)
 COND(2)
@@ -254,9 +255,17 @@ COND(4)
 COND(5)
 COND(6)
 COND(7)
-COND(8) COND(9) COND(10) COND(11) COND(12) COND(13) COND(14) COND(15)
+COND(8)
+COND(9)
+COND(10)
+COND(11)
+COND(12)
+COND(13)
+COND(14)
+COND(15)
+/* clang-format on */
 
-	struct by_cond {
+struct by_cond {
 	exec_fn *jcc, *set[2], *cmov[2][2];
 };
 
