@@ -2,16 +2,19 @@
 # SPDX-License-Identifier: MIT
 """Build everything and run all tests, as many at a time as there are CPUs.
 
-One line per test as it ends; what a failing one printed follows its line.  The last line is
+One line per test as it ends, with its seconds on the wall and on the CPUs; what a failing one
+printed follows its line.  The last line is
 "N passed, N failed".  A test that exits with 77 was skipped and counts as neither.
 """
 import argparse
 import concurrent.futures
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass, field
 
@@ -43,19 +46,24 @@ class Result:
     test: Test
     status: int
     seconds: float
+    cpu: float
     output: str
 
 
 running = set()  # process groups of the tests
 
 
+def end_group(pid):
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
 def end_running(sig, _frame):
     """Being ended ourselves, leave nothing behind."""
     for pid in list(running):
-        try:
-            os.killpg(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+        end_group(pid)
     os._exit(128 + sig)
 
 
@@ -66,16 +74,18 @@ def run_test(test):
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                             start_new_session=True)
     running.add(proc.pid)
-    try:
-        out, _ = proc.communicate(timeout=test.timeout)
-        status = proc.returncode
-    except subprocess.TimeoutExpired:
-        os.killpg(proc.pid, signal.SIGKILL)
-        out, _ = proc.communicate()
-        out += b'\n[no end after %d s]\n' % test.timeout
-        status = -1
+    late = threading.Timer(test.timeout, end_group, (proc.pid,))
+    late.start()
+    # To the end of its output, then wait4() for what it cost; Popen has no way to ask.
+    out = proc.stdout.read().decode(errors='replace')
+    _, status, usage = os.wait4(proc.pid, 0)
+    proc.returncode = os.waitstatus_to_exitcode(status)
     running.discard(proc.pid)
-    return Result(test, status, time.monotonic() - start, out.decode(errors='replace'))
+    late.cancel()
+    seconds = time.monotonic() - start
+    if proc.returncode and seconds >= test.timeout:
+        out += f'\n[no end after {test.timeout} s]\n'
+    return Result(test, proc.returncode, seconds, usage.ru_utime + usage.ru_stime, out)
 
 
 def build(mode, opts):
@@ -174,6 +184,15 @@ def style_tests(opts):
         yield Test(f'style: {name}', [script, '--build', opts.build, name])
 
 
+def children_cpu():
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def report(verdict, seconds, cpu, what):
+    print(f'{verdict:4} {seconds:6.1f} s {cpu:6.1f} s  {what}', flush=True)
+
+
 def collect(opts):
     """All tests, heavy ones first, and the builds that failed."""
     modes = ['plain', 'asan', 'tsan', 'fuzz']
@@ -185,10 +204,10 @@ def collect(opts):
     if opts.only in (None, 'plain'):
         tests += style_tests(opts)
     for mode in modes:
-        start = time.monotonic()
+        start, cpu = time.monotonic(), children_cpu()
         folder = build(mode, opts)
-        ok = 'ok  ' if folder else 'FAIL'
-        print(f'{ok} {time.monotonic() - start:6.1f} s  {mode}: build', flush=True)
+        report('ok' if folder else 'FAIL', time.monotonic() - start, children_cpu() - cpu,
+               f'{mode}: build')
         if not folder:
             failed.append(mode)
             continue
@@ -237,18 +256,17 @@ def main():
         for f in concurrent.futures.as_completed([pool.submit(run_test, t) for t in tests]):
             r = f.result()
             if r.status == SKIPPED:
-                print(f'skip {r.seconds:6.1f} s  {r.test.name}: {r.output.strip()[-200:]}',
-                      flush=True)
+                report('skip', r.seconds, r.cpu, f'{r.test.name}: {r.output.strip()[-200:]}')
                 continue
             ok = r.status == 0
             passed += ok
             failed += not ok
-            print(f'{"ok  " if ok else "FAIL"} {r.seconds:6.1f} s  {r.test.name}', flush=True)
+            report('ok' if ok else 'FAIL', r.seconds, r.cpu, r.test.name)
             if not ok:
                 print(f'  command: {" ".join(r.test.cmd)}')
                 print(f'  status {r.status}; the end of its output:')
                 print('\n'.join('  | ' + l for l in r.output.split('\n')[-60:]), flush=True)
-    print(f'{time.monotonic() - begin:.0f} s in all')
+    print(f'{time.monotonic() - begin:.0f} s in all, {children_cpu():.0f} s on the CPUs')
     print(f'{passed} passed, {failed} failed', flush=True)
     return 1 if failed else 0
 
