@@ -2,6 +2,7 @@
 /* code.c - a hostile guest's memory: random numbers, instructions, tables, modes. */
 #include "hostile/hostile.h"
 #include "isa/x86/insn.h"
+#include "isa/x86/mem.h"
 #include "sundog/addrspace.h"
 #include "sundog/isa.h"
 
@@ -43,8 +44,9 @@ void put(struct guest *g, u64 at, const void *p, size_t len)
 {
 	void *host = as_ram(g->m->mem, at, len, true);
 
+	/* Its CPUs may be running. */
 	if (host)
-		memcpy(host, p, len);
+		ram_move(host, p, len);
 }
 
 void put_val(struct guest *g, u64 at, u64 val, unsigned size)
