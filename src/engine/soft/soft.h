@@ -20,8 +20,9 @@
  *  5. Block memory is reused only after every vCPU has passed the top of its run loop since
  *     the block was unpublished (chunk->retired against cpu->seen).
  *  6. An exclusive section runs while every other vCPU is outside guest code: between blocks,
- *     out of run(), in a device access, or waiting itself.  Nobody enters one with
- *     soft->lock held.
+ *     out of run(), in a device access, or waiting itself.  It may change the others' TLBs
+ *     and jump caches, so those are touched in guest code only (soft_enter()).  Nobody enters
+ *     one with soft->lock held.
  *
  * Locks: soft->lock (blocks, page marks) is a leaf; soft->gate guards the rendezvous.
  */

@@ -232,12 +232,8 @@ void soft_flush_pcid(struct x86_cpu *cpu, u16 pcid, bool globals)
 		ctx_clear_local(c);
 }
 
-void soft_flush_all(struct x86_cpu *cpu, bool globals)
+static void flush_contexts(struct soft_cpu *sc, bool globals)
 {
-	struct soft_cpu *sc = soft_cpu(cpu);
-
-	if (!sc)
-		return;
 	for (unsigned i = 0; i < NR_CONTEXTS; i++) {
 		struct soft_ctx *c = sc->ctxs[i];
 
@@ -252,8 +248,25 @@ void soft_flush_all(struct x86_cpu *cpu, bool globals)
 			ctx_clear_local(c);
 		}
 	}
-	sc->ctx = ctx_get(sc, current_pcid(cpu));
-	soft_view_changed(cpu);
+	sc->ctx = ctx_get(sc, current_pcid(sc->cpu));
+	soft_view_changed(sc->cpu);
+}
+
+void soft_flush_all(struct x86_cpu *cpu, bool globals)
+{
+	struct soft_cpu *sc = soft_cpu(cpu);
+	bool outside;
+
+	if (!sc)
+		return;
+	/* INIT and reset come here out of run(): others may be changing our tables (invariant 6).
+	 */
+	outside = !atomic_load(&sc->in_guest);
+	if (outside)
+		soft_enter(sc);
+	flush_contexts(sc, globals);
+	if (outside)
+		soft_leave(sc);
 }
 
 static void view_protect(struct tlb_view *v, u64 host_page)
