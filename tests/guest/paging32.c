@@ -6,15 +6,13 @@
  * Source: SDM volume 3A, "Paging".
  *
  * bits: 32
- * qemu *-reserved: TCG reports reserved bits with P clear
- * qemu 4m-reserved: as before
+ * qemu 4m-reserved: TCG reports reserved bits with P clear
  * qemu pae-reserved: as before
  * qemu pae-bit-62: as before
  * qemu pae-nx-reserved: as before
  * qemu pae-2m-reserved: as before
  * qemu pdpte-kept: TCG reads PDPTEs from memory at each walk
  * qemu pdpte-reserved-cr3: TCG does not check them when CR3 is loaded
- * qemu fetch-no-smep-nx: TCG sets the fetch bit without NX and SMEP
  */
 #include "guest.h"
 

@@ -10,11 +10,8 @@
  * bits: 32
  * qemu limit-*: TCG does not check segment limits
  * qemu write-*: nor types
- * qemu read-execute-only: as before
  * qemu null-load: as before
  * qemu down-*: nor does it know expand-down segments
- * qemu jump-beyond-limit: as before
- * qemu fetch-beyond-limit: as before
  */
 #include "guest.h"
 
