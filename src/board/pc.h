@@ -11,6 +11,7 @@
 
 #include "board/boot/boot.h"
 #include "dev/intc/ioapic.h"
+#include "dev/misc/fwcfg.h"
 #include "sundog/machine.h"
 
 /* Guest-physical addresses. */
@@ -47,6 +48,11 @@ struct pc {
 	unsigned pic_used[PC_ISA_IRQS], ioapic_used[IOAPIC_PINS];
 	struct pc_line lines[PC_MAX_LINES];
 	unsigned nr_lines;
+	struct pc_piece {
+		struct fwcfg_source source;
+		const struct boot_file *file;
+		u64 off;
+	} pieces[3];		       /* for fw_cfg: the kernel's header, the kernel, the initrd */
 	u8 e820[BOOT_MAX_RANGES * 20]; /* for fw_cfg */
 };
 

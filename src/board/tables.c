@@ -64,19 +64,34 @@ static void put_e820(struct pc *pc, struct device *fw)
 	fwcfg_add_file(fw, "etc/e820", pc->e820, b->nr_ranges * E820_ENTRY);
 }
 
-/* The kernel as an option ROM would load it: a bzImage comes in two pieces. */
-static void put_kernel(const struct boot *b, struct device *fw)
+static int read_piece(const struct fwcfg_source *s, u64 off, u8 *buf, u64 len)
 {
+	const struct pc_piece *piece = container_of(s, const struct pc_piece, source);
+
+	return boot_file_read(piece->file, piece->off + off, buf, len);
+}
+
+static void add_piece(struct pc *pc, struct device *fw, unsigned n, u16 key,
+		      const struct boot_file *file, u64 off, u64 len)
+{
+	pc->pieces[n] = (struct pc_piece){.source.read = read_piece, .file = file, .off = off};
+	fwcfg_add_source(fw, key, &pc->pieces[n].source, len);
+}
+
+/* The kernel as an option ROM would load it: a bzImage comes in two pieces. */
+static void put_kernel(struct pc *pc, struct device *fw)
+{
+	const struct boot *b = &pc->boot;
 	u64 setup = b->ops == &boot_linux ? b->plan.file_off : 0;
 
 	fwcfg_add_int(fw, FWCFG_SETUP_SIZE, setup, 4);
-	fwcfg_add(fw, FWCFG_SETUP_DATA, b->kernel.data, setup);
+	add_piece(pc, fw, 0, FWCFG_SETUP_DATA, &b->kernel, 0, setup);
 	fwcfg_add_int(fw, FWCFG_KERNEL_ADDR, b->plan.base, 4);
 	fwcfg_add_int(fw, FWCFG_KERNEL_SIZE, b->kernel.size - setup, 4);
-	fwcfg_add(fw, FWCFG_KERNEL_DATA, b->kernel.data + setup, b->kernel.size - setup);
+	add_piece(pc, fw, 1, FWCFG_KERNEL_DATA, &b->kernel, setup, b->kernel.size - setup);
 	fwcfg_add_int(fw, FWCFG_INITRD_ADDR, b->plan.initrd, 4);
 	fwcfg_add_int(fw, FWCFG_INITRD_SIZE, b->initrd.size, 4);
-	fwcfg_add(fw, FWCFG_INITRD_DATA, b->initrd.data, b->initrd.size);
+	add_piece(pc, fw, 2, FWCFG_INITRD_DATA, &b->initrd, 0, b->initrd.size);
 	fwcfg_add_int(fw, FWCFG_CMDLINE_ADDR, BOOT_CMDLINE, 4);
 	fwcfg_add_int(fw, FWCFG_CMDLINE_SIZE, strlen(b->cmdline) + 1, 4);
 	fwcfg_add(fw, FWCFG_CMDLINE_DATA, b->cmdline, strlen(b->cmdline) + 1);
@@ -95,5 +110,5 @@ void pc_fill_fwcfg(struct pc *pc)
 	fwcfg_add_int(fw, FWCFG_MAX_CPUS, m->nr_vcpus, 2);
 	put_e820(pc, fw);
 	if (pc->has_kernel)
-		put_kernel(&pc->boot, fw);
+		put_kernel(pc, fw);
 }

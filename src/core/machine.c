@@ -201,7 +201,7 @@ static void do_reset(struct machine *m)
 	machine_stop_vcpus(m);
 	if (machine_reset_now(m, &e)) {
 		fprintf(stderr, "sundog: cannot reset the machine: %s\n", e.msg);
-		machine_request_shutdown(m, EXIT_HOST);
+		machine_request_shutdown(m, e.code == -ENOEXEC ? EXIT_INPUT : EXIT_HOST);
 	}
 	machine_start_vcpus(m);
 	if (m->hooks.was_reset)

@@ -41,6 +41,21 @@ int boot_clear(struct boot *b, gpa_t to, u64 len)
 	return 0;
 }
 
+int boot_put_file(struct boot *b, gpa_t to, const struct boot_file *f, u64 off, u64 len,
+		  struct err *e)
+{
+	void *host = len ? as_ram(b->m->mem, to, len, true) : NULL;
+	int rc;
+
+	if (len && !host)
+		return err_set(e, -ENOEXEC, "%s: does not fit in guest memory", f->path);
+	rc = len ? boot_file_read(f, off, host, len) : 0;
+	if (rc)
+		return err_set(e, -ENOEXEC, "cannot read the %s %s: %s", f->what, f->path,
+			       strerror(-rc));
+	return 0;
+}
+
 int boot_no_room(struct boot *b, u64 need, struct err *e)
 {
 	u64 mib = (need >> 20) + 1;
@@ -166,7 +181,26 @@ void boot_close(struct boot *b)
 	b->cmdline = NULL;
 }
 
+static int refresh(struct boot *b, struct err *e)
+{
+	int rc = boot_file_refresh(&b->kernel, e);
+
+	if (rc == 0 && b->initrd.size)
+		rc = boot_file_refresh(&b->initrd, e);
+	for (unsigned i = 0; rc == 0 && i < b->nr_modules; i++)
+		rc = boot_file_refresh(&b->modules[i], e);
+	return rc;
+}
+
 int boot_load(struct boot *b, struct err *e)
 {
-	return b->ops->load(b, e);
+	int rc = refresh(b, e);
+
+	if (rc)
+		return rc;
+	if (!b->ops->match(&b->kernel))
+		return err_set(e, -ENOEXEC, "%s was a %s kernel and is now %s; start again",
+			       b->kernel.path, b->ops->name, boot_describe(&b->kernel));
+	rc = b->ops->check(b, e);
+	return rc ? rc : b->ops->load(b, e);
 }

@@ -19,11 +19,15 @@ struct err;
 struct machine;
 struct machine_cfg;
 
+enum { BOOT_FILE_HEAD = 0x10000 };
+
 struct boot_file {
-	const char *path;
-	const u8 *data;
+	const char *path, *what; /* "kernel": for messages */
 	u64 size;
-	bool mapped; /* by mmap(), not malloc() */
+	u8 *head; /* its first bytes: BOOT_FILE_HEAD, or all if it has fewer or is a pipe */
+	u64 head_len;
+	bool regular;
+	int fd; /* if it is regular */
 };
 
 /* One entry of the memory map that the guest is told; types as in e820. */
@@ -103,16 +107,20 @@ extern const struct boot_ops boot_linux, boot_pvh, boot_multiboot;
 extern const struct boot_ops *const boot_ways[]; /* boot.c; NULL-ended */
 
 /*
- * Maps the files of cfg, finds the way to boot and checks.  map, nr_ranges, low_end and rsdp
+ * Opens the files of cfg, finds the way to boot and checks.  map, nr_ranges, low_end and rsdp
  * are already in *b, everything else is zero.  Errors are -ENOEXEC: input unusable.
  */
 int boot_open(struct boot *b, struct machine *m, const struct machine_cfg *cfg, struct err *e);
 void boot_close(struct boot *b);
+/* Reads them again, since they may have changed, and checks again. */
 int boot_load(struct boot *b, struct err *e);
 
 /* file.c */
 int boot_file_open(struct boot_file *f, const char *path, const char *what, struct err *e);
 void boot_file_close(struct boot_file *f);
+int boot_file_refresh(struct boot_file *f, struct err *e); /* size and head */
+/* All of that, or -errno: not so long any more, say. */
+int boot_file_read(const struct boot_file *f, u64 off, void *buf, u64 len) must_check;
 
 /* detect.c: what is it, for people: "a gzip archive". */
 const char *boot_describe(const struct boot_file *f);
@@ -120,6 +128,8 @@ const char *boot_describe(const struct boot_file *f);
 /* Copy to guest RAM, or clear it; -EFAULT: not all RAM. */
 int boot_put(struct boot *b, gpa_t to, const void *p, u64 len) must_check;
 int boot_clear(struct boot *b, gpa_t to, u64 len) must_check;
+int boot_put_file(struct boot *b, gpa_t to, const struct boot_file *f, u64 off, u64 len,
+		  struct err *e) must_check;
 
 /*
  * A place for len bytes, page-aligned, as high as it goes below limit and above floor.

@@ -323,6 +323,27 @@ static void test_others(void)
 	CHECK(boot_open(&boot, m, &cfg, &e) == -ENOEXEC && strstr(e.msg, "directory"));
 }
 
+/* A file that changes under a running machine is an error of the next reset, no more. */
+static void test_changing(void)
+{
+	size_t len = make_linux();
+	struct machine_cfg cfg = {.initrd = path};
+	struct err e = {0};
+
+	accepted(len, &cfg);
+	image[1024 + 7] = 0x42;
+	write_image(len);
+	CHECK(boot_load(&boot, &e) == 0 && ram[0x1000007] == 0x42);
+	write_image(len - 1);
+	CHECK(boot_load(&boot, &e) == -ENOEXEC && strstr(e.msg, "truncated"));
+	write_image(0);
+	CHECK(boot_load(&boot, &e) == -ENOEXEC && strstr(e.msg, "empty"));
+	memset(image, 'x', 100);
+	write_image(100);
+	CHECK(boot_load(&boot, &e) == -ENOEXEC && strstr(e.msg, "is now a text file"));
+	boot_close(&boot);
+}
+
 int main(void)
 {
 	static struct vcpu cpu = {.state = &state};
@@ -350,6 +371,7 @@ int main(void)
 	test_multiboot();
 	test_bad_multiboot();
 	test_others();
+	test_changing();
 	unlink(path);
 	free(ram);
 	m->nr_vcpus = 0;

@@ -34,9 +34,9 @@ static const struct magic {
 
 static const char *describe_elf(const struct boot_file *f)
 {
-	u16 machine = f->size >= 20 ? ld_le16(f->data + 18) : 0;
+	u16 machine = f->head_len >= 20 ? ld_le16(f->head + 18) : 0;
 
-	if (f->size < 20 || f->data[5] != 1 || (machine != 3 && machine != 62))
+	if (f->head_len < 20 || f->head[5] != 1 || (machine != 3 && machine != 62))
 		return "an ELF file for another CPU";
 	return "an ELF file with neither a PVH note nor a multiboot header";
 }
@@ -44,20 +44,20 @@ static const char *describe_elf(const struct boot_file *f)
 /* Of a DOS or PE file: 16-bit x86 code would be a boot sector. */
 static const char *describe_pe(const struct boot_file *f)
 {
-	u64 at = f->size >= 0x40 ? ld_le32(f->data + 0x3c) : f->size;
+	u64 at = f->head_len >= 0x40 ? ld_le32(f->head + 0x3c) : f->head_len;
 
-	if (range_fits(at, 6, f->size) && memcmp(f->data + at, "PE\0\0", 4) == 0)
-		return ld_le16(f->data + at + 4) == 0xaa64 ? "an ARM64 EFI image or kernel"
+	if (range_fits(at, 6, f->head_len) && memcmp(f->head + at, "PE\0\0", 4) == 0)
+		return ld_le16(f->head + at + 4) == 0xaa64 ? "an ARM64 EFI image or kernel"
 							   : "an EFI or Windows program";
 	return "a DOS program";
 }
 
 static bool is_text(const struct boot_file *f)
 {
-	u64 n = f->size < 512 ? f->size : 512;
+	u64 n = f->head_len < 512 ? f->head_len : 512;
 
 	for (u64 i = 0; i < n; i++) {
-		u8 c = f->data[i];
+		u8 c = f->head[i];
 
 		if (c < 0x20 && c != '\n' && c != '\t' && c != '\r' && c != 0x1b)
 			return false;
@@ -67,21 +67,21 @@ static bool is_text(const struct boot_file *f)
 
 const char *boot_describe(const struct boot_file *f)
 {
-	if (f->size >= 4 && memcmp(f->data,
-				   "\x7f"
-				   "ELF",
-				   4) == 0)
+	if (f->head_len >= 4 && memcmp(f->head,
+				       "\x7f"
+				       "ELF",
+				       4) == 0)
 		return describe_elf(f);
 	for (unsigned i = 0; i < ARRAY_SIZE(magics); i++) {
 		const struct magic *g = &magics[i];
 
-		if (range_fits(g->offset, g->len, f->size) &&
-		    memcmp(f->data + g->offset, g->bytes, g->len) == 0)
+		if (range_fits(g->offset, g->len, f->head_len) &&
+		    memcmp(f->head + g->offset, g->bytes, g->len) == 0)
 			return g->what;
 	}
-	if (f->size >= 2 && memcmp(f->data, "MZ", 2) == 0)
+	if (f->head_len >= 2 && memcmp(f->head, "MZ", 2) == 0)
 		return describe_pe(f);
-	if (f->size >= 512 && ld_le16(f->data + 510) == 0xaa55)
+	if (f->head_len >= 512 && ld_le16(f->head + 510) == 0xaa55)
 		return "a raw disk image or boot sector";
 	if (is_text(f))
 		return "a text file";

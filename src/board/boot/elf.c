@@ -8,15 +8,24 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 
 #include "sundog/err.h"
 
-enum { EHDR32 = 52, EHDR64 = 64, PHDR32 = 32, PHDR64 = 56, MAX_PHNUM = 1024, NOTE_HEADER = 12 };
+enum {
+	EHDR32 = 52,
+	EHDR64 = 64,
+	PHDR32 = 32,
+	PHDR64 = 56,
+	MAX_PHNUM = 1024,
+	NOTE_HEADER = 12,
+	MAX_NOTES = 1 << 20
+};
 enum { EM_386 = 3, EM_X86_64 = 62, CLASS32 = 1, CLASS64 = 2, DATA_LSB = 1 };
 
 bool elf_open(struct elf *elf, const struct boot_file *f)
 {
-	const u8 *d = f->data;
+	const u8 *d = f->head;
 	u16 machine;
 
 	if (f->size < EHDR32 || memcmp(d, "\x7f\x45\x4c\x46", 4) != 0 || d[5] != DATA_LSB)
@@ -38,11 +47,11 @@ bool elf_phdr(const struct elf *elf, u32 n, struct elf_phdr *ph)
 {
 	u32 need = elf->is64 ? PHDR64 : PHDR32;
 	u64 off = (u64)n * elf->phentsize;
-	const u8 *p;
+	u8 p[PHDR64];
 
-	if (elf->phentsize < need || !range_fits(elf->phoff, off + need, elf->file->size))
+	if (elf->phentsize < need || !range_fits(elf->phoff, off + need, elf->file->size) ||
+	    boot_file_read(elf->file, elf->phoff + off, p, need))
 		return false;
-	p = elf->file->data + elf->phoff + off;
 	*ph = (struct elf_phdr){.type = ld_le32(p)};
 	if (elf->is64) {
 		ph->offset = ld_le64(p + 8);
@@ -124,11 +133,10 @@ int elf_load(struct boot *b, const struct elf *elf, struct err *e)
 	for (u32 i = 0; rc == 0 && i < elf->phnum; i++) {
 		if (!elf_phdr(elf, i, &ph) || ph.type != PT_LOAD || !ph.memsz)
 			continue;
-		rc = boot_put(b, ph.paddr, elf->file->data + ph.offset, ph.filesz);
-		if (rc == 0)
-			rc = boot_clear(b, ph.paddr + ph.filesz, ph.memsz - ph.filesz);
-		if (rc)
-			err_set(e, rc, "%s: does not fit in guest memory", b->kernel.path);
+		rc = boot_put_file(b, ph.paddr, elf->file, ph.offset, ph.filesz, e);
+		if (rc == 0 && boot_clear(b, ph.paddr + ph.filesz, ph.memsz - ph.filesz))
+			rc = err_set(e, -ENOEXEC, "%s: does not fit in guest memory",
+				     b->kernel.path);
 	}
 	return rc;
 }
@@ -153,7 +161,8 @@ static u64 align_up(u64 v, u64 align)
 }
 
 /* One PT_NOTE segment; every step moves forward, and the end is inside the file. */
-static u32 find_note(const u8 *p, u64 len, u64 align, const char *name, u32 type, const u8 **desc)
+static u32 find_note(const u8 *p, u64 len, u64 align, const char *name, u32 type, u8 *desc,
+		     u32 size)
 {
 	u64 at = 0, name_len = strlen(name) + 1;
 
@@ -167,7 +176,7 @@ static u32 find_note(const u8 *p, u64 len, u64 align, const char *name, u32 type
 			return 0;
 		if (ld_le32(p + at + 8) == type && namesz == name_len &&
 		    memcmp(p + name_at, name, name_len) == 0) {
-			*desc = p + desc_at;
+			memcpy(desc, p + desc_at, descsz < size ? descsz : size);
 			return (u32)descsz;
 		}
 		at = align_up(desc_at + descsz, align);
@@ -175,18 +184,22 @@ static u32 find_note(const u8 *p, u64 len, u64 align, const char *name, u32 type
 	return 0;
 }
 
-u32 elf_note(const struct elf *elf, const char *name, u32 type, const u8 **desc)
+u32 elf_note(const struct elf *elf, const char *name, u32 type, u8 *desc, u32 size)
 {
 	struct elf_phdr ph;
 
 	for (u32 i = 0; i < elf->phnum && i < MAX_PHNUM; i++) {
-		u32 len;
+		u32 len = 0;
+		u8 *notes;
 
 		if (!elf_phdr(elf, i, &ph))
 			return 0;
-		if (ph.type != PT_NOTE || !range_fits(ph.offset, ph.filesz, elf->file->size))
+		if (ph.type != PT_NOTE || ph.filesz > MAX_NOTES)
 			continue;
-		len = find_note(elf->file->data + ph.offset, ph.filesz, ph.align, name, type, desc);
+		notes = malloc(ph.filesz + 1);
+		if (notes && boot_file_read(elf->file, ph.offset, notes, ph.filesz) == 0)
+			len = find_note(notes, ph.filesz, ph.align, name, type, desc, size);
+		free(notes);
 		if (len)
 			return len;
 	}

@@ -31,7 +31,7 @@ int elf_load(struct boot *b, const struct elf *elf, struct err *e);
 /* The entry as a physical address: kernels linked high name a virtual one. */
 u64 elf_entry(const struct elf *elf);
 
-/* The descriptor of a note: its length, 0 if there is none. */
-u32 elf_note(const struct elf *elf, const char *name, u32 type, const u8 **desc);
+/* Copies the descriptor of a note, up to size bytes: its length, 0 if there is none. */
+u32 elf_note(const struct elf *elf, const char *name, u32 type, u8 *desc, u32 size);
 
 #endif

@@ -71,12 +71,12 @@ int info_place_modules(struct boot *b, u64 floor, enum module_place where, struc
 	return 0;
 }
 
-int info_put_modules(struct boot *b)
+int info_put_modules(struct boot *b, struct err *e)
 {
 	struct info_module mod;
 	int rc = 0;
 
 	for (unsigned i = 0; rc == 0 && info_module(b, i, &mod); i++)
-		rc = boot_put(b, mod.at, mod.file->data, mod.file->size);
+		rc = boot_put_file(b, mod.at, mod.file, 0, mod.file->size, e);
 	return rc;
 }

@@ -32,6 +32,6 @@ enum module_place {
 
 /* Find room above floor, all in one piece; each begins on a page. */
 int info_place_modules(struct boot *b, u64 floor, enum module_place where, struct err *e);
-int info_put_modules(struct boot *b) must_check;
+int info_put_modules(struct boot *b, struct err *e) must_check;
 
 #endif

@@ -54,7 +54,7 @@ enum { LOADER_UNDEFINED = 0xff, MIN_VERSION = 0x20c };
 
 static bool linux_match(const struct boot_file *f)
 {
-	return f->size >= HEADER_END && memcmp(f->data + HEADER_MAGIC, "HdrS", 4) == 0;
+	return f->size >= HEADER_END && memcmp(f->head + HEADER_MAGIC, "HdrS", 4) == 0;
 }
 
 static int bad(struct boot *b, struct err *e, const char *why)
@@ -64,7 +64,7 @@ static int bad(struct boot *b, struct err *e, const char *why)
 
 static int check_header(struct boot *b, struct err *e)
 {
-	const u8 *h = b->kernel.data;
+	const u8 *h = b->kernel.head;
 	u32 version = ld_le16(h + VERSION);
 	u64 setup, length;
 
@@ -94,7 +94,7 @@ static int check_header(struct boot *b, struct err *e)
 
 static int check_memory(struct boot *b, struct err *e)
 {
-	const u8 *h = b->kernel.data;
+	const u8 *h = b->kernel.head;
 	u64 pref = ld_le64(h + PREF_ADDRESS);
 	u64 size = ld_le32(h + INIT_SIZE);
 	u64 limit = (u64)ld_le32(h + INITRD_ADDR_MAX) + 1;
@@ -121,7 +121,7 @@ static int linux_check(struct boot *b, struct err *e)
 		rc = check_memory(b, e);
 	if (rc)
 		return rc;
-	max = ld_le32(b->kernel.data + CMDLINE_SIZE);
+	max = ld_le32(b->kernel.head + CMDLINE_SIZE);
 	if (max > BOOT_CMDLINE_MAX - 1)
 		max = BOOT_CMDLINE_MAX - 1;
 	if (len > max)
@@ -147,7 +147,7 @@ static int put_seed(struct boot *b)
 static int put_zero_page(struct boot *b)
 {
 	u8 zp[ZERO_PAGE_SIZE] = {0};
-	const u8 *h = b->kernel.data;
+	const u8 *h = b->kernel.head;
 	u64 end = HEADER_MAGIC + h[JUMP_LEN];
 
 	if (end > HEADER_MAX)
@@ -176,12 +176,13 @@ static int put_zero_page(struct boot *b)
 
 static int linux_load(struct boot *b, struct err *e)
 {
-	int rc = boot_put(b, b->plan.base, b->kernel.data + b->plan.file_off, b->plan.file_len);
+	int rc = boot_put_file(b, b->plan.base, &b->kernel, b->plan.file_off, b->plan.file_len, e);
 
-	if (rc == 0 && b->initrd.size)
-		rc = boot_put(b, b->plan.initrd, b->initrd.data, b->initrd.size);
 	if (rc == 0)
-		rc = boot_put(b, BOOT_CMDLINE, b->cmdline, strlen(b->cmdline) + 1);
+		rc = boot_put_file(b, b->plan.initrd, &b->initrd, 0, b->initrd.size, e);
+	if (rc)
+		return rc;
+	rc = boot_put(b, BOOT_CMDLINE, b->cmdline, strlen(b->cmdline) + 1);
 	if (rc == 0)
 		rc = put_seed(b);
 	if (rc == 0)

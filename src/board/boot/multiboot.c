@@ -33,7 +33,7 @@ enum { HAS_MEM = 1, HAS_CMDLINE = 4, HAS_MODS = 8, HAS_MMAP = 0x40, HAS_LOADER =
 static i64 find_header(const struct boot_file *f)
 {
 	for (u64 at = 0; at + HEADER <= f->size && at + HEADER <= SEARCH; at += 4) {
-		const u8 *h = f->data + at;
+		const u8 *h = f->head + at;
 
 		if (ld_le32(h) == MB_MAGIC && ld_le32(h) + ld_le32(h + 4) + ld_le32(h + 8) == 0)
 			return (i64)at;
@@ -54,7 +54,7 @@ static int bad(struct boot *b, struct err *e, const char *why)
 /* The addresses are in the header (the "a.out kludge"). */
 static int check_addresses(struct boot *b, u64 at, struct err *e)
 {
-	const u8 *h = b->kernel.data + at;
+	const u8 *h = b->kernel.head + at;
 	u64 header, load, load_end, bss_end, off, len;
 
 	if (!range_fits(at, HEADER_ADDR, b->kernel.size))
@@ -102,7 +102,7 @@ static int multiboot_check(struct boot *b, struct err *e)
 
 	if (at < 0)
 		return bad(b, e, "there is none");
-	flags = ld_le32(b->kernel.data + at + 4);
+	flags = ld_le32(b->kernel.head + at + 4);
 	if (flags & MB_MUST & ~(MB_ALIGN | MB_MEMORY | MB_VIDEO))
 		return bad(b, e, "it demands a feature that version 1 does not have");
 	rc = flags & MB_ADDRESSES ? check_addresses(b, (u64)at, e) : check_elf(b, e);
@@ -175,10 +175,12 @@ static int put_kernel(struct boot *b, struct err *e)
 	int rc;
 
 	if (b->plan.file_len) {
-		rc = boot_put(b, b->plan.base, b->kernel.data + b->plan.file_off, b->plan.file_len);
-		if (rc == 0)
-			rc = boot_clear(b, b->plan.base + b->plan.file_len,
-					b->plan.size - b->plan.file_len);
+		rc = boot_put_file(b, b->plan.base, &b->kernel, b->plan.file_off, b->plan.file_len,
+				   e);
+		if (rc)
+			return rc;
+		rc = boot_clear(b, b->plan.base + b->plan.file_len,
+				b->plan.size - b->plan.file_len);
 		return rc ? err_set(e, rc, "%s: does not fit in memory", b->kernel.path) : 0;
 	}
 	if (!elf_open(&elf, &b->kernel))
@@ -190,11 +192,11 @@ static int multiboot_load(struct boot *b, struct err *e)
 {
 	int rc = put_kernel(b, e);
 
+	if (rc == 0)
+		rc = info_put_modules(b, e);
 	if (rc)
 		return rc;
-	rc = info_put_modules(b);
-	if (rc == 0)
-		rc = put_info(b);
+	rc = put_info(b);
 	if (rc == 0)
 		rc = boot_enter_flat32(b, b->plan.entry);
 	if (rc)

@@ -19,12 +19,12 @@ enum { START_MAGIC = 0x336ec578, START_SIZE = 56, MODULE_SIZE = 32, RANGE_SIZE =
 /* The entry address that the note names; false: there is no such note. */
 static bool pvh_entry(const struct boot_file *f, struct elf *elf, u64 *entry)
 {
-	const u8 *desc;
+	u8 desc[8];
 	u32 len;
 
 	if (!elf_open(elf, f))
 		return false;
-	len = elf_note(elf, "Xen", XEN_ELFNOTE_PHYS32_ENTRY, &desc);
+	len = elf_note(elf, "Xen", XEN_ELFNOTE_PHYS32_ENTRY, desc, sizeof(desc));
 	if (len != 4 && len != 8)
 		return false;
 	*entry = len == 4 ? ld_le32(desc) : ld_le64(desc);
@@ -109,11 +109,11 @@ static int pvh_load(struct boot *b, struct err *e)
 	if (!pvh_entry(&b->kernel, &elf, &entry))
 		return err_set(e, -ENOEXEC, "%s: changed on disk; start again", b->kernel.path);
 	rc = elf_load(b, &elf, e);
+	if (rc == 0)
+		rc = info_put_modules(b, e);
 	if (rc)
 		return rc;
-	rc = info_put_modules(b);
-	if (rc == 0)
-		rc = boot_put(b, BOOT_CMDLINE, b->cmdline, strlen(b->cmdline) + 1);
+	rc = boot_put(b, BOOT_CMDLINE, b->cmdline, strlen(b->cmdline) + 1);
 	if (rc == 0)
 		rc = put_start_info(b);
 	if (rc == 0)

@@ -28,7 +28,8 @@ enum { DMA_STRUCT = 16, CHUNK = 4096 };
 
 struct item {
 	u16 key;
-	const u8 *data; /* NULL: own */
+	const u8 *data; /* NULL: own, or source's */
+	const struct fwcfg_source *source;
 	u64 len;
 	u8 own[8];
 };
@@ -76,6 +77,17 @@ bool fwcfg_add(struct device *dev, u16 key, const void *data, u64 len)
 	return true;
 }
 
+bool fwcfg_add_source(struct device *dev, u16 key, const struct fwcfg_source *s, u64 len)
+{
+	struct item *it = new_item(container_of(dev, struct fwcfg, dev), key);
+
+	if (!it)
+		return false;
+	it->source = s;
+	it->len = len;
+	return true;
+}
+
 bool fwcfg_add_int(struct device *dev, u16 key, u64 val, unsigned size)
 {
 	struct item *it = new_item(container_of(dev, struct fwcfg, dev), key);
@@ -110,8 +122,12 @@ static void take(struct fwcfg *f, u8 *buf, u64 len)
 	u64 left = it && f->offset < it->len ? it->len - f->offset : 0;
 	u64 n = left < len ? left : len;
 
-	if (n)
+	if (n && it->source) {
+		if (it->source->read(it->source, f->offset, buf, n))
+			memset(buf, 0, n);
+	} else if (n) {
 		memcpy(buf, data + f->offset, n);
+	}
 	memset(buf + n, 0, len - n);
 	f->offset += n;
 }

@@ -33,6 +33,11 @@ enum {
 /* Before the machine starts.  Data is borrowed for the device's life; false: it is full. */
 bool fwcfg_add(struct device *dev, u16 key, const void *data, u64 len);
 bool fwcfg_add_int(struct device *dev, u16 key, u64 val, unsigned size); /* 2, 4 or 8 bytes */
+/* The same with data that read() fetches, on a vCPU's thread; what it cannot is zeros. */
+struct fwcfg_source {
+	int (*read)(const struct fwcfg_source *s, u64 off, u8 *buf, u64 len); /* 0 or -errno */
+};
+bool fwcfg_add_source(struct device *dev, u16 key, const struct fwcfg_source *s, u64 len);
 bool fwcfg_add_file(struct device *dev, const char *name, const void *data, u64 len);
 
 #endif
