@@ -453,7 +453,7 @@ static void memory_operand(struct test_case *c, const struct insn *in)
 
 	if ((size >= 16 || in->attr & A_SSE || in->feature == FEAT_FXSR) && !one_in(4))
 		target &= size >= 64 || in->feature == FEAT_XSAVE ? ~63ull : ~15ull;
-	if (size == 10 || size > 16 || in->feature == FEAT_XSAVE || in->feature == FEAT_XSAVEC) {
+	if ((size > 8 && size != 16) || in->feature == FEAT_XSAVE || in->feature == FEAT_XSAVEC) {
 		/* Which end is looked at first is not the same everywhere. */
 		while (!range_fits(target - ARENA, 1, ARENA_SIZE))
 			target = pick_target(size) & ~63ull;
@@ -508,11 +508,26 @@ static void implicit_operands(struct test_case *c, const struct insn *in)
 		g[RAX] &= 3;
 		g[RDX] = 0;
 	}
-	if (in->src == OPND_Ew && !(c->op.flags & OP_MEM) && in->attr & A_UNTESTABLE) {
-		static const u16 sels[] = {0, 2, SEL_DATA, SEL_CS64, SEL_CS32, 0x18, 0x2000};
+}
 
-		set_gpr(c, c->op.rm >> 3, (rnd() & ~0xffffull) | sels[rnd() % ARRAY_SIZE(sels)]);
-	}
+static bool takes_selector(const struct insn *in)
+{
+	return in->fn == exec_mov_to_sreg || in->fn == exec_lar || in->fn == exec_lsl ||
+	       in->fn == exec_verr || in->fn == exec_verw;
+}
+
+/* Selectors that mean the same on both sides, which is not so for all of the host's. */
+static void selector_operand(struct test_case *c)
+{
+	static const u16 sels[] = {0, 2, SEL_DATA, SEL_CS64, SEL_CS32, 0x18, 0x2000, 0x2b & ~3};
+	u16 sel = sels[rnd() % ARRAY_SIZE(sels)];
+	u8 img[2];
+
+	st_le16(img, sel);
+	if (c->op.flags & OP_MEM)
+		poke(c, c->target, img, 2);
+	else
+		set_gpr(c, c->op.rm >> 3, (rnd() & ~0xffffull) | sel);
 }
 
 /* A branch that stays within the code pages. */
@@ -536,6 +551,8 @@ void gen_operands(struct test_case *c)
 		string_operands(c);
 	else if (c->op.flags & OP_MEM || last.disp_len)
 		memory_operand(c, in);
+	if (takes_selector(in))
+		selector_operand(c);
 	short_branch(c);
 	if (in->attr & (A_FPU | A_SSE) || is_string(in) || in->fn == exec_enter ||
 	    in->fn == exec_pusha || in->fn == exec_ret_far || in->fn == exec_iret ||
