@@ -62,10 +62,15 @@ static void copy_bytes(void *dst, const void *src, unsigned len)
 	ram_store((u8 *)dst + 8, ram_load((const u8 *)src + 8, 8), 8);
 }
 
+static bool is_canonical(u64 lin)
+{
+	return (u64)((i64)(lin << 16) >> 16) == lin;
+}
+
 static void probe_lin(struct x86_cpu *cpu, unsigned seg, u64 lin, unsigned len, enum mem_access acc)
 {
 	/* Where addresses end to be canonical, that fault comes before those of the pages. */
-	if (cpu->code64 && (u64)((i64)((lin + len - 1) << 16) >> 16) != lin + len - 1)
+	if (cpu->code64 && !is_canonical(lin + len - 1))
 		host_addr(cpu, seg, lin + len - 1, 1, acc);
 	while (len) {
 		unsigned n = in_page(lin, len);
@@ -74,6 +79,18 @@ static void probe_lin(struct x86_cpu *cpu, unsigned seg, u64 lin, unsigned len, 
 		lin = lin_add(cpu, seg, lin, n);
 		len -= n;
 	}
+}
+
+void mem_align_fault(struct x86_cpu *cpu, unsigned seg, u64 off, unsigned size, unsigned align,
+		     enum mem_access acc)
+{
+	u64 lin = mem_linear(cpu, seg, off, size, acc);
+
+	if (cpu->cpl != 3 || !(cpu->st.cr0 & CR0_AM) || !(lin & (align - 1)))
+		return;
+	/* Not canonical is worse: the access itself will find out. */
+	if (!cpu->code64 || (is_canonical(lin) && is_canonical(lin + size - 1)))
+		x86_raise(cpu, &(struct x86_fault){.vector = X86_AC, .has_error = true});
 }
 
 void mem_probe(struct x86_cpu *cpu, unsigned seg, u64 off, unsigned len, enum mem_access acc)

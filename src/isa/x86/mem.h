@@ -128,6 +128,20 @@ static inline __attribute__((always_inline)) void mem_write(struct x86_cpu *cpu,
 	mem_store_lin(cpu, seg, mem_linear(cpu, seg, off, size, MEM_WRITE), val, size);
 }
 
+/*
+ * Alignment checks (EFLAGS.AC) for size bytes that do not go by one load or store: #AC unless
+ * the address is a multiple of align.
+ */
+void mem_align_fault(struct x86_cpu *cpu, unsigned seg, u64 off, unsigned size, unsigned align,
+		     enum mem_access acc);
+
+static inline void mem_check_align(struct x86_cpu *cpu, unsigned seg, u64 off, unsigned size,
+				   unsigned align, enum mem_access acc)
+{
+	if (__builtin_expect(cpu->st.rflags & FL_AC, 0))
+		mem_align_fault(cpu, seg, off, size, align, acc);
+}
+
 /* Any length up to 4096: all of it or a fault and nothing. */
 void mem_read_buf(struct x86_cpu *cpu, unsigned seg, u64 off, void *buf, unsigned len);
 void mem_write_buf(struct x86_cpu *cpu, unsigned seg, u64 off, const void *buf, unsigned len);

@@ -175,6 +175,7 @@ void vec_store16(struct x86_cpu *cpu, const struct op *op, bool align, const u64
 
 	if (align && ((ea + cpu->seg_base[op->seg]) & 15))
 		x86_raise_gp(cpu, 0);
+	mem_check_align(cpu, op->seg, ea, 16, 16, MEM_WRITE);
 	lin = mem_linear(cpu, op->seg, ea, 16, MEM_WRITE);
 	t = &cpu->view->wr[lin >> PAGE_BITS & (TLB_ENTRIES - 1)];
 	if (__builtin_expect((lin ^ t->tag) <= PAGE_SIZE_4K - 16, 1)) {

@@ -74,6 +74,7 @@ static inline void vec_load(struct x86_cpu *cpu, const struct op *op, bool align
 
 	if (align && ((ea + cpu->seg_base[op->seg]) & 15))
 		x86_raise_gp(cpu, 0);
+	mem_check_align(cpu, op->seg, ea, 16, 16, MEM_READ);
 	lin = mem_linear(cpu, op->seg, ea, 16, MEM_READ);
 	if ((lin & (PAGE_SIZE_4K - 1)) <= PAGE_SIZE_4K - 16) {
 		v[0] = mem_load_lin(cpu, op->seg, lin, 8);

@@ -149,6 +149,12 @@ void soft_store(struct x86_cpu *c, unsigned seg, u64 lin, u64 val, unsigned size
 	ram_store(host_of(lin, size, MEM_WRITE), val, size);
 }
 
+void mem_align_fault(struct x86_cpu *c, unsigned seg, u64 off, unsigned size, unsigned align,
+		     enum mem_access acc)
+{
+	abort();
+}
+
 void mem_read_buf(struct x86_cpu *c, unsigned seg, u64 off, void *buf, unsigned len)
 {
 	memcpy(buf, host_of(off, len, MEM_READ), len);

@@ -85,10 +85,13 @@ void exec_x87_flags(struct x86_cpu *cpu, const struct op *op)
 void exec_x87_load(struct x86_cpu *cpu, const struct op *op)
 {
 	u8 mem[16] __attribute__((aligned(16)));
+	unsigned size = opnd_mem(op, insns[op->row].src);
+	u64 ea = op_ea(cpu, op);
 	struct image img;
 
 	check_x87(cpu, op);
-	mem_read_buf(cpu, op->seg, op_ea(cpu, op), mem, opnd_mem(op, insns[op->row].src));
+	mem_check_align(cpu, op->seg, ea, size, size == 10 ? 8 : size, MEM_READ);
+	mem_read_buf(cpu, op->seg, ea, mem, size);
 	if (!x87_fast_load(cpu, op, mem)) {
 		image_load(&img, &cpu->st.x87);
 		host_x87(host_x87_thunk(op->opcode & 7, op->modrm & 0x3f), img.b, mem);
@@ -110,6 +113,7 @@ void exec_x87_store(struct x86_cpu *cpu, const struct op *op)
 	u16 fsw;
 
 	check_x87(cpu, op);
+	mem_check_align(cpu, op->seg, ea, size, size == 10 ? 8 : size, MEM_WRITE);
 	if (x87_fast_store(cpu, op, mem, &fsw)) {
 		mem_write_buf(cpu, op->seg, ea, mem, size);
 		x87_fast_stored(cpu, op, fsw);

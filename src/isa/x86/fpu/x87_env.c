@@ -147,6 +147,15 @@ static void x87_init(struct x87_state *x)
 	x->fop = x->fcs = x->fds = 0;
 }
 
+/* Address of the environment, which may have to be aligned as its parts. */
+static u64 env_ea(struct x86_cpu *cpu, const struct op *op, unsigned len, enum mem_access acc)
+{
+	u64 ea = op_ea(cpu, op);
+
+	mem_check_align(cpu, op->seg, ea, len, op_is_16(cpu, op) ? 2 : 4, acc);
+	return ea;
+}
+
 /* --- the instructions --- */
 
 void exec_fldcw(struct x86_cpu *cpu, const struct op *op)
@@ -198,7 +207,7 @@ void exec_fnstenv(struct x86_cpu *cpu, const struct op *op)
 
 	check_x87(cpu, op);
 	len = env_put(cpu, op, b);
-	mem_write_buf(cpu, op->seg, op_ea(cpu, op), b, len);
+	mem_write_buf(cpu, op->seg, env_ea(cpu, op, len, MEM_WRITE), b, len);
 	cpu->st.x87.fcw |= FSW_EXC;
 	cpu->st.x87.fsw = fsw_summary(cpu->st.x87.fsw, cpu->st.x87.fcw);
 	x87_ferr_update(cpu);
@@ -207,10 +216,11 @@ void exec_fnstenv(struct x86_cpu *cpu, const struct op *op)
 void exec_fldenv(struct x86_cpu *cpu, const struct op *op)
 {
 	bool is16 = op_is_16(cpu, op);
+	unsigned len = is16 ? ENV16 : ENV32;
 	u8 b[ENV32];
 
 	check_x87(cpu, op);
-	mem_read_buf(cpu, op->seg, op_ea(cpu, op), b, is16 ? ENV16 : ENV32);
+	mem_read_buf(cpu, op->seg, env_ea(cpu, op, len, MEM_READ), b, len);
 	env_get(cpu, b, is16);
 }
 
@@ -225,7 +235,8 @@ void exec_fnsave(struct x86_cpu *cpu, const struct op *op)
 		st_le64(b + len + 10 * i, cpu->st.x87.st[i].mant);
 		st_le16(b + len + 10 * i + 8, cpu->st.x87.st[i].sexp);
 	}
-	mem_write_buf(cpu, op->seg, op_ea(cpu, op), b, len + REGS);
+	len += REGS;
+	mem_write_buf(cpu, op->seg, env_ea(cpu, op, len, MEM_WRITE), b, len);
 	x87_init(&cpu->st.x87);
 	x87_ferr_update(cpu);
 }
@@ -237,7 +248,7 @@ void exec_frstor(struct x86_cpu *cpu, const struct op *op)
 	u8 b[ENV32 + REGS];
 
 	check_x87(cpu, op);
-	mem_read_buf(cpu, op->seg, op_ea(cpu, op), b, len + REGS);
+	mem_read_buf(cpu, op->seg, env_ea(cpu, op, len + REGS, MEM_READ), b, len + REGS);
 	env_get(cpu, b, is16);
 	for (unsigned i = 0; i < 8; i++) {
 		cpu->st.x87.st[i].mant = ld_le64(b + len + 10 * i);
