@@ -9,7 +9,7 @@ CHECK_FLAGS ?=
 # For example --quick, or --only fork,pipe.
 BENCH_FLAGS ?=
 
-.PHONY: all run check check-asan check-tsan bench fuzz soak install deps clean guest
+.PHONY: all run check check-asan check-tsan bench fuzz soak soak-insn install deps clean guest
 
 all: $(BUILD)/build.ninja
 	@tools/deps.sh build
@@ -55,6 +55,12 @@ fuzz:
 soak:
 	@tools/deps.sh check
 	@python3 tools/check.py --soak $(or $(SOAK_ROUNDS),20) --only boot $(CHECK_FLAGS)
+
+# More instructions against the host CPU: SEED and COUNT choose which and how many.
+soak-insn: $(BUILD)/build.ninja
+	@ninja -C $(BUILD) --quiet tests/insn/insn_test
+	$(BUILD)/tests/insn/insn_test --seed $(or $(SEED),$(shell date +%s)) \
+		--count $(or $(COUNT),20000000)
 
 install: all
 	meson install -C $(BUILD)

@@ -554,10 +554,9 @@ void gen_operands(struct test_case *c)
 	if (takes_selector(in))
 		selector_operand(c);
 	short_branch(c);
-	if (in->attr & (A_FPU | A_SSE) || is_string(in) || in->fn == exec_enter ||
-	    in->fn == exec_pusha || in->fn == exec_ret_far || in->fn == exec_iret ||
-	    in->fn == exec_popa || in->feature == FEAT_FXSR || in->feature == FEAT_XSAVE ||
-	    in->feature == FEAT_XSAVEC)
+	if (is_string(in) || in->fn == exec_enter || in->fn == exec_pusha ||
+	    in->fn == exec_ret_far || in->fn == exec_iret || in->fn == exec_popa ||
+	    in->feature == FEAT_FXSR || in->feature == FEAT_XSAVE || in->feature == FEAT_XSAVEC)
 		c->in.rflags &= ~(u64)FL_AC;
 	/* What has been patched. */
 	x86_decode(c->code, c->code_len, mode_code_size(c->mode), c->code_off % PAGE, &c->op);
