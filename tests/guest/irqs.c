@@ -361,48 +361,67 @@ static void hpet(void)
 	route(20, ENTRY_MASKED);
 }
 
-/* Microseconds by the HPET in which the PM timer (24 bits, 3.579545 MHz) counts 10 ms. */
-static u64 pm_against_hpet(u64 period)
-{
-	u16 pm = 0x608;
-	u32 p0 = inl(pm);
-	u64 h0 = hpet_now();
+/* A clock's reading, and the HPET's at nearly that moment, in nanoseconds. */
+struct sample {
+	u64 hpet, clock;
+};
 
-	while (((inl(pm) - p0) & 0xffffff) < 35795)
-		;
-	return (hpet_now() - h0) * period / 1000000000;
+static u64 hpet_ns(void)
+{
+	return hpet_now() * (*(volatile u64 *)HPET >> 32) / 1000000;
 }
 
-/* The same with the 8254. */
-static u64 pit_against_hpet(u64 period)
+/* The host may stop us anywhere, so the reading with the HPET's closest around it counts. */
+static struct sample take(u32 (*clock)(void))
 {
-	u64 h0;
+	struct sample best = {0, 0};
+	u64 gap = ~0ull;
 
-	outb(0x61, 1);
-	pit_set(2, 0, 65535);
-	h0 = hpet_now();
-	while (pit_read(2) > 65535 - 11932)
-		;
-	return (hpet_now() - h0) * period / 1000000000;
-}
+	for (unsigned i = 0; i < 50; i++) {
+		u64 before = hpet_ns(), now = clock(), after = hpet_ns();
 
-/* The host may stop us between two looks, so the best of many tries counts. */
-static u64 best_of(u64 (*fn)(u64 period))
-{
-	u64 period = *(volatile u64 *)HPET >> 32, best = ~0ull;
-
-	for (unsigned i = 0; i < 20 && best > 12000; i++) {
-		u64 us = fn(period);
-
-		best = us < best ? us : best;
+		if (after - before < gap) {
+			gap = after - before;
+			best = (struct sample){before, now};
+		}
 	}
 	return best;
 }
 
+static u32 pm_timer(void)
+{
+	return inl(0x608);
+}
+
+/* Counts down. */
+static u32 pit_2(void)
+{
+	return 0u - pit_read(2);
+}
+
+/* Ticks of the clock in 10 ms or more, per thousand of what they should be. */
+static u64 rate(u32 (*clock)(void), u32 mask, u32 hz)
+{
+	for (unsigned i = 0; i < 100; i++) {
+		struct sample a = take(clock), b;
+		u64 ns;
+
+		while (hpet_ns() - a.hpet < 10000000)
+			pause();
+		b = take(clock);
+		ns = b.hpet - a.hpet;
+		if (ns < 40000000) /* else it may have wrapped */
+			return ((b.clock - a.clock) & mask) * 1000000000000ull / (ns * hz);
+	}
+	return 0;
+}
+
 static void ratios(void)
 {
-	check_between("pm-timer-against-hpet", best_of(pm_against_hpet), 9900, 15000);
-	check_between("pit-against-hpet", best_of(pit_against_hpet), 9900, 15000);
+	check_between("pm-timer-against-hpet", rate(pm_timer, 0xffffff, 3579545), 900, 1100);
+	outb(0x61, 1);
+	pit_set(2, 2, 0);
+	check_between("pit-against-hpet", rate(pit_2, 0xffff, 1193182), 900, 1100);
 }
 
 int main(void)

@@ -6,6 +6,7 @@
  * Source: SDM volume 3A, "Prioritization of Concurrent Events"; volume 2, the order of checks
  * under each instruction.
  *
+ * qemu lock-before-pf: TCG notices a LOCK that may not be when it has done the access
  * qemu ud-before-privilege: TCG looks at the ring first
  * qemu cx16-pf-is-write: TCG reads first, as if that were not part of a write
  * qemu int-dpl: the error code counts IDT entries as 16 bytes
