@@ -483,6 +483,20 @@ static void check_rip(struct x86_cpu *cpu)
 		x86_raise_gp(cpu, 0);
 }
 
+/* An entry that another one drove out of its place in the jump cache is next to it: swap them. */
+static struct block *second_place(const struct soft_cpu *sc, u64 lin)
+{
+	struct jc_ent *first = &sc->ctx->jc[jc_index(lin)];
+	struct jc_ent *second = &sc->ctx->jc[jc_index(lin) ^ 1], ent = *second;
+
+	if (!ent.block || ent.lin != lin || ent.key != sc->key || ent.key & KEY_LIMITED ||
+	    atomic_load_explicit(&ent.block->dead, memory_order_relaxed))
+		return NULL;
+	*second = *first;
+	*first = ent;
+	return ent.block;
+}
+
 struct block *soft_find_block(struct x86_cpu *cpu)
 {
 	struct soft_cpu *sc = soft_cpu(cpu);
@@ -491,12 +505,16 @@ struct block *soft_find_block(struct x86_cpu *cpu)
 	const u8 *page;
 	struct block *b;
 	struct jc_ent *j;
+	bool global;
 
 	cpu->op = NULL;
-	sc->stats.lookups++;
-	check_rip(cpu);
 	if (!cpu->long_mode)
 		lin = (u32)lin;
+	b = second_place(sc, lin);
+	if (b)
+		return b;
+	sc->stats.lookups++;
+	check_rip(cpu);
 	page = soft_fetch_page(cpu, lin, &gpa);
 	if (!page)
 		return soft_one_shot(cpu);
@@ -513,8 +531,12 @@ struct block *soft_find_block(struct x86_cpu *cpu)
 		return b;
 	}
 	j = &sc->ctx->jc[jc_index(lin)];
-	*j = (struct jc_ent){lin, b, soft_key(cpu)};
-	sc->ctx->executed |= 1ull << (lin >> PAGE_BITS & 63);
+	global = sc->ctx->ex[lin >> PAGE_BITS & (EX_ENTRIES - 1)].global;
+	sc->ctx->jc[jc_index(lin) ^ 1] = *j;
+	*j = (struct jc_ent){lin, b, soft_key(cpu), global};
+	sc->ctx->jc_used |= jc_group_bit(lin);
+	if (!global)
+		sc->ctx->jc_local |= jc_group_bit(lin);
 	return b;
 }
 

@@ -43,7 +43,7 @@
 enum {
 	MAX_CPUS = 8, /* bits in page_info.writers */
 	BLOCK_MAX_OPS = 48,
-	BLOCK_HASH_BITS = 15,
+	BLOCK_HASH_BITS = 16,
 	CHUNK_SIZE = 4 << 20,
 	MAX_CHUNKS = 8, /* block memory before all of it is flushed */
 };
@@ -85,12 +85,18 @@ struct page_info {
 
 /* --- per vCPU ------------------------------------------------------------------------------ */
 
-enum { JC_BITS = 11, JC_ENTRIES = 1 << JC_BITS, EX_ENTRIES = 256, NR_CONTEXTS = 8 };
+/*
+ * The jump cache is in groups: those of a page in the lower half of the address space are all in
+ * one, so that forgetting it need not look at all of them.  Kernels' may be anywhere.
+ */
+enum { JC_GROUP_BITS = 6, JC_GROUP = 1 << JC_GROUP_BITS, JC_GROUPS = 64 };
+enum { JC_ENTRIES = JC_GROUPS * JC_GROUP, EX_ENTRIES = 256, NR_CONTEXTS = 8 };
 
 struct jc_ent { /* jump cache: linear address to block, for one context */
 	u64 lin;
 	struct block *block;
 	block_key key;
+	bool global;
 };
 
 struct ex_ent {	 /* instruction TLB */
@@ -103,12 +109,12 @@ struct ex_ent {	 /* instruction TLB */
 struct soft_ctx {
 	u16 pcid;
 	bool valid;
-	u64 used;     /* for the choice of a victim */
-	u64 executed; /* one bit per hash of a page number that is in jc */
+	u64 used;	       /* for the choice of a victim */
+	u64 jc_used, jc_local; /* groups of jc with entries, with such that are not global */
 	struct tlb_view views[NR_VIEWS];
 	u64 global_rd[NR_VIEWS][TLB_ENTRIES / 64], global_wr[NR_VIEWS][TLB_ENTRIES / 64];
-	bool has_large;			       /* since it was last emptied: any of ... */
-	u64 large[NR_VIEWS][TLB_ENTRIES / 64]; /* ... these, or of ex */
+	u64 large_gibs;			       /* hashes of GiBs with fragments of large pages */
+	u64 large[NR_VIEWS][TLB_ENTRIES / 64]; /* entries that may be such fragments */
 	struct ex_ent ex[EX_ENTRIES];
 	struct jc_ent jc[JC_ENTRIES];
 };
@@ -201,7 +207,17 @@ static inline block_key soft_key(const struct x86_cpu *cpu)
 
 static inline unsigned jc_index(u64 lin)
 {
-	return (unsigned)(lin ^ lin >> JC_BITS) & (JC_ENTRIES - 1);
+	u64 page = lin >> PAGE_BITS, within = lin ^ lin >> 3 ^ lin >> JC_GROUP_BITS;
+
+	if ((i64)lin < 0)
+		return (unsigned)(lin ^ page * 0x9e3) % JC_ENTRIES;
+	return (unsigned)((page ^ page >> 6) % JC_GROUPS * JC_GROUP + within % JC_GROUP);
+}
+
+/* A bit for the group of lin, as in soft_ctx.jc_used. */
+static inline u64 jc_group_bit(u64 lin)
+{
+	return 1ull << (jc_index(lin) / JC_GROUP);
 }
 
 /*

@@ -24,13 +24,48 @@ static void view_clear(struct tlb_view *v)
 		v->rd[i].tag = v->wr[i].tag = invalid_tag(i);
 }
 
+/* Forget the jump cache's entries in the groups, but those to keep. */
+static void jc_drop(struct soft_ctx *c, u64 groups, bool (*keep)(const struct jc_ent *j, u64 lin),
+		    u64 lin)
+{
+	for (; groups; groups &= groups - 1) {
+		struct jc_ent *j = &c->jc[(unsigned)__builtin_ctzll(groups) * JC_GROUP];
+
+		for (unsigned i = 0; i < JC_GROUP; i++)
+			if (!keep || !keep(&j[i], lin))
+				j[i].block = NULL;
+	}
+}
+
 static void jc_clear(struct soft_ctx *c)
 {
-	if (!c->executed)
-		return;
-	for (unsigned i = 0; i < JC_ENTRIES; i++)
-		c->jc[i].block = NULL;
-	c->executed = 0;
+	jc_drop(c, c->jc_used, NULL, 0);
+	c->jc_used = c->jc_local = 0;
+}
+
+static bool is_global(const struct jc_ent *j, u64 lin)
+{
+	return j->global;
+}
+
+static bool other_page(const struct jc_ent *j, u64 lin)
+{
+	return (j->lin ^ lin) >> PAGE_BITS != 0;
+}
+
+static bool same_gib(u64 a, u64 b)
+{
+	return (a ^ b) >> 30 == 0;
+}
+
+static bool other_gib(const struct jc_ent *j, u64 lin)
+{
+	return !same_gib(j->lin, lin);
+}
+
+static u64 gib_bit(u64 lin)
+{
+	return 1ull << (lin >> 30 & 63);
 }
 
 static void ctx_clear(struct soft_ctx *c)
@@ -42,7 +77,7 @@ static void ctx_clear(struct soft_ctx *c)
 	memset(c->global_rd, 0, sizeof(c->global_rd));
 	memset(c->global_wr, 0, sizeof(c->global_wr));
 	memset(c->large, 0, sizeof(c->large));
-	c->has_large = false;
+	c->large_gibs = 0;
 	jc_clear(c);
 }
 
@@ -62,12 +97,8 @@ static void ctx_clear_local(struct soft_ctx *c)
 	for (unsigned i = 0; i < EX_ENTRIES; i++)
 		if (!c->ex[i].global)
 			c->ex[i].tag = ~0ull;
-	jc_clear(c);
-}
-
-static bool same_gib(u64 a, u64 b)
-{
-	return (a ^ b) >> 30 == 0;
+	jc_drop(c, c->jc_local, is_global, 0);
+	c->jc_local = 0;
 }
 
 /*
@@ -90,12 +121,10 @@ static void ctx_clear_fragments(struct soft_ctx *c, u64 page)
 			}
 		}
 	}
-	for (unsigned i = 0; i < EX_ENTRIES; i++) {
-		if (c->ex[i].large && same_gib(c->ex[i].tag, page)) {
+	for (unsigned i = 0; i < EX_ENTRIES; i++)
+		if (c->ex[i].large && same_gib(c->ex[i].tag, page))
 			c->ex[i].tag = ~0ull;
-			jc_clear(c);
-		}
-	}
+	jc_drop(c, c->jc_used, other_gib, page);
 }
 
 static void ctx_clear_page(struct soft_ctx *c, u64 page)
@@ -111,9 +140,8 @@ static void ctx_clear_page(struct soft_ctx *c, u64 page)
 	}
 	if ((c->ex[x].tag & ~1ull) == page)
 		c->ex[x].tag = ~0ull;
-	if (c->executed >> (page >> PAGE_BITS & 63) & 1)
-		jc_clear(c);
-	if (c->has_large)
+	jc_drop(c, c->jc_used & ((i64)page < 0 ? ~0ull : jc_group_bit(page)), other_page, page);
+	if (c->large_gibs & gib_bit(page))
 		ctx_clear_fragments(c, page);
 }
 
@@ -145,7 +173,6 @@ static struct soft_ctx *ctx_get(struct soft_cpu *sc, u16 pcid)
 			c = sc->ctxs[victim] = calloc(1, sizeof(*c));
 		if (!c) /* out of memory: the first context always exists */
 			c = sc->ctxs[0];
-		c->executed = ~0ull;
 		ctx_clear(c);
 		c->pcid = pcid;
 		c->valid = true;
@@ -387,7 +414,7 @@ static void install(struct x86_cpu *cpu, u64 lin, enum mem_access acc, const str
 	set_bit(sc->ctx->global_rd[kind], i, t->global);
 	if (t->large) { /* stays set: what comes after may only be dropped too often */
 		set_bit(sc->ctx->large[kind], i, true);
-		sc->ctx->has_large = true;
+		sc->ctx->large_gibs |= gib_bit(lin);
 	}
 	if (acc == MEM_WRITE && t->page && claim_writer(sc, t->page)) {
 		v->wr[i] = ent;
@@ -440,7 +467,8 @@ const u8 *soft_fetch_page(struct x86_cpu *cpu, u64 lin, gpa_t *gpa)
 	if (!t.host)
 		return NULL;
 	*x = (struct ex_ent){page | is_user(cpu), t.host - (lin & 0xfff), t.global, t.large};
-	c->has_large |= t.large;
+	if (t.large)
+		c->large_gibs |= gib_bit(lin);
 	return x->host;
 }
 
@@ -685,7 +713,6 @@ int soft_cpu_init(struct vcpu *v, struct err *e)
 	sc->shot = shot;
 	sc->ctxs[0] = sc->ctx = c;
 	c->valid = true;
-	c->executed = ~0ull;
 	ctx_clear(c);
 	view_clear(&sc->no_view);
 	cpu->soft = sc;
