@@ -134,8 +134,6 @@ static void pic(void)
 	check("pic-specific-eoi", pic_read(PIC1, true), 0);
 	line(5, false);
 	no_eoi = false;
-	/* Gone before it is taken: IRQ 7, with no bit in the ISR. */
-	outb(PIC1 + 1, (u8) ~(1 << 5 | 1 << 7));
 	outb(PIC1 + 1, 0xff);
 	apic_write(APIC_LVT_LINT0, LVT_MASKED);
 }
