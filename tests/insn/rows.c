@@ -3,7 +3,7 @@
  * rows.c - which rows of the instruction table this test does not run, why, and what does.
  *
  * Privileged rows are run: ring 3 must get the same exception as on the host.  What they do in
- * ring 0 is for the tests named in CONTRIBUTING.md and the payloads of tests/guest.
+ * ring 0 is for the payloads of tests/guest.
  */
 #include <string.h>
 
@@ -13,24 +13,24 @@ static const struct {
 	exec_fn *fn;
 	const char *why;
 } exceptions[] = {
-	{exec_syscall, "enters the host's kernel; exception_test, tests/guest"},
-	{exec_sysenter, "enters the host's kernel; legacy_test, tests/guest"},
+	{exec_syscall, "enters the host's kernel; exception_test, tests/guest/syscall.c"},
+	{exec_sysenter, "enters the host's kernel; exception_test, tests/guest/syscall.c"},
 	{exec_cpuid, "the guest is shown another CPU; cpuid_test"},
-	{exec_rdtsc, "another clock; tests/guest"},
-	{exec_rdtscp, "another clock; tests/guest"},
-	{exec_rdpmc, "Linux may allow it, and it counts; tests/guest"},
-	{exec_rdpid, "the host's CPU number; tests/guest"},
-	{exec_rdrand, "random; tests/guest"},
-	{exec_rdseed, "random; tests/guest"},
-	{exec_xgetbv, "XCR0 differs; fpu_image_test"},
-	{exec_xsaveopt, "may leave out what it saved before; fpu_image_test"},
-	{exec_sgdt, "Linux emulates it where there is UMIP; tests/guest"},
-	{exec_sidt, "Linux emulates it where there is UMIP; tests/guest"},
-	{exec_sldt, "Linux emulates it where there is UMIP; tests/guest"},
-	{exec_str, "Linux emulates it where there is UMIP; tests/guest"},
-	{exec_smsw, "Linux emulates it where there is UMIP; tests/guest"},
-	{exec_monitor, "a model-specific register allows it or not; tests/guest"},
-	{exec_mwait, "a model-specific register allows it or not; tests/guest"},
+	{exec_rdtsc, "another clock; tests/guest/cpu.c"},
+	{exec_rdtscp, "another clock; tests/guest/cpu.c"},
+	{exec_rdpmc, "Linux may allow it, and it counts; no other test"},
+	{exec_rdpid, "the host's CPU number; no other test"},
+	{exec_rdrand, "random; exec_flow_test"},
+	{exec_rdseed, "random; no other test"},
+	{exec_xgetbv, "XCR0 differs; tests/guest/cpu.c"},
+	{exec_xsaveopt, "may leave out what it saved before; no other test"},
+	{exec_sgdt, "Linux emulates it where there is UMIP; no other test"},
+	{exec_sidt, "Linux emulates it where there is UMIP; tests/guest/syscall.c"},
+	{exec_sldt, "Linux emulates it where there is UMIP; tests/guest/segments.c"},
+	{exec_str, "Linux emulates it where there is UMIP; tests/guest/segments.c"},
+	{exec_smsw, "Linux emulates it where there is UMIP; tests/guest/segments.c"},
+	{exec_monitor, "a model-specific register allows it or not; no other test"},
+	{exec_mwait, "a model-specific register allows it or not; no other test"},
 };
 
 const char *row_exception(unsigned row)
