@@ -7,7 +7,7 @@
  * ask which engine is running: if one has to, this header is missing something.
  *
  * To add an engine: write a struct engine_ops in src/engine/<name>/, add it to
- * src/engine/engines.c, and make tests/run --engine=<name> pass.
+ * src/engine/engines.c, and make tests/guest/run.py --engine <name> pass.
  */
 #ifndef SUNDOG_ENGINE_H
 #define SUNDOG_ENGINE_H

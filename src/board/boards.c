@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* boards.c - the list of boards: what --board takes.  One line for each. */
+/* boards.c - the list of boards.  One line for each. */
 #include "board/pc.h"
 
 const struct board *const boards[] = {

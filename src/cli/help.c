@@ -68,7 +68,7 @@ void print_command_help(const struct command *c, FILE *f)
 void print_help(FILE *f)
 {
 	fputs("Sundog runs an unmodified operating system on a second machine beside the real\n"
-	      "one, with or without hardware virtualization.\n"
+	      "one, without needing hardware virtualization.\n"
 	      "\n"
 	      "Usage: sundog COMMAND [OPTION]...\n"
 	      "\n"

@@ -112,6 +112,16 @@ def smp(env):
     check('cpuinfo and errors in the log', lines[9:], ['4'])
 
 
+@boot_test(120, ('tsan',))
+def smp_start(env):
+    """Four CPUs come up, and their threads do not race.  A whole boot takes too long here."""
+    with env.run('--initrd', env.initrd(), '--cpus', '4', '--memory', '128M') as g:
+        g.expect('Brought up 1 node, 4 CPUs', 100)
+        g.proc.terminate()
+        check('exit status', g.wait(), -15)
+        check('races', re.findall('WARNING: ThreadSanitizer.*', g.text), [])
+
+
 @boot_test(300)
 def bench(env):
     """What `make bench` runs: here only that each class computes what it should."""
