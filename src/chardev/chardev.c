@@ -160,8 +160,18 @@ static void *writer_main(void *opaque)
 
 static const char help_text[] = "\r\n"
 				"Ctrl-A x       end the virtual machine\r\n"
+				"Ctrl-A p       press the machine's power button\r\n"
 				"Ctrl-A h       this help\r\n"
 				"Ctrl-A Ctrl-A  send Ctrl-A to the guest\r\n";
+
+/* A guest that listens powers itself off; one that does not never notices. */
+static void press_power_button(struct machine *m)
+{
+	if (m->board && m->board->power_button)
+		m->board->power_button(m);
+	else
+		fputs("\r\nsundog: this machine has no power button\r\n", stderr);
+}
 
 /* Take the escapes out of what was typed, in place; returns what is left. */
 static size_t filter_escapes(struct chardev *c, u8 *buf, size_t len)
@@ -179,6 +189,8 @@ static size_t filter_escapes(struct chardev *c, u8 *buf, size_t len)
 			buf[kept++] = ch;
 		else if (ch == 'x' || ch == 'X')
 			machine_request_shutdown(c->machine, 0);
+		else if (ch == 'p' || ch == 'P')
+			press_power_button(c->machine);
 		else if (ch == 'h' || ch == 'H' || ch == '?')
 			fputs(help_text, stderr);
 		c->escaped = false;

@@ -73,7 +73,10 @@ static void on_continue(int sig)
 	int saved_errno = errno;
 
 	/* In the background the terminal is the shell's; "fg" continues us once more. */
-	if (atomic_load(&term.taken) && tcgetpgrp(term.fd) == getpgrp()) {
+	pid_t front = atomic_load(&term.taken) ? tcgetpgrp(term.fd) : 0;
+
+	/* -1: it controls no session of ours, so no shell wants it. */
+	if (front == getpgrp() || front == -1) {
 		atomic_store(&term.raw, true);
 		set_attr(&term.ours);
 	}

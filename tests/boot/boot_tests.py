@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -170,6 +171,38 @@ def quit_key(env):
         g.send('\x01x')
         check('exit status', g.wait(), 0)
         check('raw terminal left behind', g.is_raw(), False)
+
+
+@boot_test(180)
+def power_button(env):
+    """Ctrl-A p: a guest that listens hears it, and powers off."""
+    modules = os.path.join(env.guest, 'cloud', 'modules', 'kernel', 'drivers')
+    initrd = env.initrd(f'{modules}/acpi/button.ko:button.ko', f'{modules}/input/evdev.ko:evdev.ko',
+                        script='insmod /evdev.ko; insmod /button.ko\n'
+                               'n=$(grep -l "Power Button" /sys/class/input/event*/device/name)\n'
+                               'n=${n#/sys/class/input/}; echo listening\n'
+                               'head -c 1 /dev/input/${n%%/*} >/dev/null; echo pressed')
+    with env.run('--initrd', initrd, '--append', 'quiet', terminal=True) as g:
+        g.expect('^listening')
+        time.sleep(0.5)
+        g.send('\x01p')
+        g.expect('^pressed')
+        check('exit status', g.wait(), 0)
+
+
+@boot_test(180)
+def stop_and_continue(env):
+    """Stopped, the terminal is the shell's; continued, it is raw again and the guest lives."""
+    with env.run('--initrd', env.initrd(), '--append', 'quiet', terminal=True) as g:
+        g.expect('Welcome to Linux')
+        g.proc.send_signal(signal.SIGTSTP)
+        time.sleep(0.5)
+        check('raw terminal of a stopped one', g.is_raw(), False)
+        g.proc.send_signal(signal.SIGCONT)
+        time.sleep(0.5)
+        check('raw terminal of a continued one', g.is_raw(), True)
+        g.send('echo alive $((1 + 1))\n')
+        g.expect('^alive 2')
 
 
 @boot_test(180)
