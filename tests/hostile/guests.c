@@ -361,6 +361,30 @@ static void memory_tables(struct guest *g)
 	put_val(g, AT_PDPT + 16, 0xc0000007, 8);
 }
 
+/* More code than the block cache holds, on several vCPUs, with stores into it. */
+static void memory_flood(struct guest *g)
+{
+	static const char *const fill[] = {"\x90", "\xf8", "\xf9", "\xfc"};
+
+	set_64(g);
+	put_tables(g);
+	for (u64 page = 0x200000; page < 0x600000; page += 0x1000) {
+		struct code c = {g, page, page + 0x1000};
+
+		while (c.at < c.end - 64)
+			emit(&c, fill[rng_below(&g->rng, 4)], 1);
+		emit_mov(&c, RBX, 0x200000 + rng_below(&g->rng, 0x400000));
+		if (!rng_below(&g->rng, 16))
+			EMIT(&c, "\xc6\x03\x90"); /* mov byte [rbx], 0x90 */
+		emit_jmp(&c, page + 0x1000 < 0x600000 ? page + 0x1000 : 0x200000);
+	}
+	for (unsigned cpu = 0; cpu < GUEST_MAX_CPUS; cpu++) {
+		struct code c = {g, AT_CODE + 0x4000 * cpu, AT_CODE + CODE_SIZE};
+
+		emit_jmp(&c, 0x200000 + 0x100000 * cpu);
+	}
+}
+
 /* --- ends ------------------------------------------------------------------------------------- */
 
 static void memory_halt(struct guest *g)
@@ -410,6 +434,7 @@ const struct guest_kind guest_kinds[] = {
 	{"timers", 1, true, memory_timers, enter_start},
 	{"smc", 2, true, memory_smc, enter_start},
 	{"tables", 2, true, memory_tables, enter_start},
+	{"flood", 2, true, memory_flood, enter_start},
 	{"halt", 1, false, memory_halt, enter_start},
 	{"spin", 2, false, memory_spin, enter_start},
 	{"resets", 1, false, memory_resets, enter_start},
