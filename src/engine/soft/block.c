@@ -34,8 +34,7 @@ static struct block *hash_find(struct soft *s, const u8 *host, block_key key)
 
 /* --- memory for blocks ------------------------------------------------------------------- */
 
-/* Has every vCPU passed the top of its run loop since epoch e (invariant 5)? */
-static bool all_past(struct soft *s, u64 e)
+bool soft_all_past(struct soft *s, u64 e)
 {
 	for (unsigned i = 0; i < s->nr_cpus; i++) {
 		u64 seen = s->cpus[i] ? atomic_load(&s->cpus[i]->seen) : 0;
@@ -52,7 +51,7 @@ static bool next_chunk(struct soft *s)
 	for (unsigned i = 0; i < s->nr_chunks; i++) {
 		struct chunk *c = &s->chunks[i];
 
-		if (c->retired && all_past(s, c->retired)) {
+		if (c->retired && soft_all_past(s, c->retired)) {
 			*c = (struct chunk){.mem = c->mem};
 			s->chunk = (int)i;
 			s->live_chunks++;
@@ -109,6 +108,8 @@ static void retire_chunk(struct soft *s, struct chunk *c, u64 epoch)
 	for (size_t at = 0; at < c->used;) {
 		struct block *b = (struct block *)(c->mem + at);
 
+		if (s->killed && !atomic_load(&b->dead))
+			s->killed(s, b);
 		atomic_store(&b->dead, true);
 		block_poison(s, b);
 		at += block_size(b->nr_ops);
@@ -125,6 +126,15 @@ void soft_block_leave(struct soft *s, struct block *b)
 }
 
 /* Give up all blocks.  In an exclusive section; soft->lock held. */
+static void forget_blocks(struct soft_ctx *c)
+{
+	if (!c)
+		return;
+	for (unsigned n = 0; n < JC_ENTRIES; n++)
+		c->jc[n].block = NULL;
+	soft_clear_jumps(c);
+}
+
 static void flush_blocks_locked(struct soft *s)
 {
 	u64 e = atomic_fetch_add(&s->epoch, 1) + 1;
@@ -134,6 +144,8 @@ static void flush_blocks_locked(struct soft *s)
 			retire_chunk(s, &s->chunks[i], e);
 	s->chunk = -1;
 	s->live_chunks = 0;
+	if (s->flushed)
+		s->flushed(s, e);
 	for (unsigned i = 0; i < ARRAY_SIZE(s->hash); i++)
 		atomic_store_explicit(&s->hash[i], NULL, memory_order_relaxed);
 	for (u64 i = 0; i < s->nr_pages; i++) {
@@ -153,8 +165,7 @@ static void flush_blocks_locked(struct soft *s)
 		sc->link = NULL;
 		sc->next = NULL;
 		for (unsigned k = 0; k < NR_CONTEXTS; k++)
-			for (unsigned n = 0; sc->ctxs[k] && n < JC_ENTRIES; n++)
-				sc->ctxs[k]->jc[n].block = NULL;
+			forget_blocks(sc->ctxs[k]);
 	}
 }
 
@@ -195,6 +206,8 @@ static void block_kill_locked(struct soft *s, struct block *b)
 	struct block *_Atomic *p = &s->hash[block_hash(b->host, b->key)];
 
 	atomic_store(&b->dead, true);
+	if (s->killed)
+		s->killed(s, b);
 	while (*p && *p != b)
 		p = &(*p)->next;
 	if (*p == b)
@@ -209,6 +222,28 @@ static u64 granule_mask(unsigned off, unsigned len)
 	return (~0ull << first) & (~0ull >> (63 - last));
 }
 
+static bool overlaps(unsigned a, unsigned a_len, unsigned b, unsigned b_len)
+{
+	return a < b + b_len && b < a + a_len;
+}
+
+static bool block_overlaps(const struct block *b, unsigned off, unsigned len)
+{
+	return overlaps(b->page_off, b->len, off, len) ||
+	       overlaps(b->peek[0].off, b->peek[0].len, off, len) ||
+	       overlaps(b->peek[1].off, b->peek[1].len, off, len);
+}
+
+static u64 block_granules(const struct block *b)
+{
+	u64 g = granule_mask(b->page_off, b->len);
+
+	for (unsigned i = 0; i < ARRAY_SIZE(b->peek); i++)
+		if (b->peek[i].len)
+			g |= granule_mask(b->peek[i].off, b->peek[i].len);
+	return g;
+}
+
 /* Kill the page's blocks that overlap [off, off + len); recompute what is left of it. */
 static unsigned page_kill_locked(struct soft *s, struct page_info *page, unsigned off, unsigned len)
 {
@@ -219,12 +254,12 @@ static unsigned page_kill_locked(struct soft *s, struct page_info *page, unsigne
 	while (*p) {
 		struct block *b = *p;
 
-		if (b->page_off < off + len && off < b->page_off + (unsigned)b->len) {
+		if (block_overlaps(b, off, len)) {
 			*p = b->page_next;
 			block_kill_locked(s, b);
 			killed++;
 		} else {
-			granules |= granule_mask(b->page_off, b->len);
+			granules |= block_granules(b);
 			p = &b->page_next;
 		}
 	}
@@ -296,9 +331,11 @@ static void mark_code(struct soft_cpu *sc, struct page_info *page, const u8 *hos
 	soft_exclusive_end(sc);
 }
 
-static void claim_granules_locked(struct page_info *page, unsigned off, unsigned len)
+void soft_claim_granules(struct page_info *page, unsigned off, unsigned len)
 {
 	/* Then the bytes are read (invariant 3): pairs with the one in page_written(). */
+	if (off + len > PAGE_SIZE_4K)
+		len = PAGE_SIZE_4K - off;
 	atomic_fetch_or(&page->granules, granule_mask(off, len));
 }
 
@@ -380,7 +417,7 @@ static enum build build_locked(struct x86_cpu *cpu, const u8 *host_page, unsigne
 		return BUILT;
 	if (page) {
 		before = atomic_load(&page->granules);
-		claim_granules_locked(page, off, PAGE_SIZE_4K - off);
+		soft_claim_granules(page, off, PAGE_SIZE_4K - off);
 	}
 	n = decode_ops(cpu, host_page, off, ops);
 	if (page) {
@@ -508,6 +545,10 @@ struct block *soft_find_block(struct x86_cpu *cpu)
 	bool global;
 
 	cpu->op = NULL;
+	if (__builtin_expect(atomic_load_explicit(&sc->soft->flush_wanted, memory_order_relaxed),
+			     0) &&
+	    atomic_exchange(&sc->soft->flush_wanted, false))
+		flush_blocks(sc);
 	if (!cpu->long_mode)
 		lin = (u32)lin;
 	b = second_place(sc, lin);

@@ -121,7 +121,7 @@ static void link_slot(struct soft_cpu *sc, struct block *b)
 
 	sc->link = NULL;
 	/* An interrupt may have come in between: is b what the slot stands for? */
-	if (!b->host || !last->host || from->off != b->page_off || last->key != b->key ||
+	if (!last || !b->host || !last->host || from->off != b->page_off || last->key != b->key ||
 	    ((uintptr_t)last->host ^ (uintptr_t)b->host) >> PAGE_BITS || b->key & KEY_LIMITED)
 		return;
 	if (sc->soft->split[b->page_off / 64] >> (b->page_off % 64) & 1)
@@ -238,10 +238,9 @@ static void step(struct x86_cpu *cpu, struct soft_cpu *sc)
 static bool thrown(struct x86_cpu *cpu, struct soft_cpu *sc, int how)
 {
 	soft_thrown(sc);
-	if (cpu->op) { /* the block's instructions were counted when it was entered */
+	if (cpu->op && sc->running) /* its instructions were counted when it was entered */
 		cpu->v.icount -= sc->running->nr_ops - (u64)(cpu->op - sc->running->ops);
-		cpu->op = NULL;
-	}
+	cpu->op = NULL;
 	sc->next = NULL;
 	sc->link = NULL;
 	if (how == X86_JMP_RESTART) { /* a string instruction, between two elements */

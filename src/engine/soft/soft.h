@@ -64,6 +64,12 @@ struct block {
 	_Atomic bool dead;
 	u16 len;      /* bytes of code */
 	u16 page_off; /* offset in its page of the first byte */
+	struct {
+		u16 off, len;
+	} peek[2];	  /* bytes elsewhere in the page that a translation depends on */
+	_Atomic u16 runs; /* the translator's: how often it was entered */
+	exec_fn *first;	  /* likewise: what ops[0].fn was before it counted */
+	void *code;	  /* likewise, or NULL; soft->lock */
 	struct op ops[];
 };
 
@@ -83,6 +89,8 @@ struct page_info {
 	_Atomic bool code;
 };
 
+struct jit_link;
+
 /* --- per vCPU ------------------------------------------------------------------------------ */
 
 /*
@@ -97,6 +105,14 @@ struct jc_ent { /* jump cache: linear address to block, for one context */
 	struct block *block;
 	block_key key;
 	bool global;
+};
+
+/* A translator's jump cache: 64-bit code that runs at lin, in the mode of the table. */
+enum { JUMP_BITS = 10, JUMP_ENTRIES = 1 << JUMP_BITS };
+
+struct jump_ent {
+	u64 lin;
+	const void *code;
 };
 
 struct ex_ent {	 /* instruction TLB */
@@ -117,6 +133,8 @@ struct soft_ctx {
 	u64 large[NR_VIEWS][TLB_ENTRIES / 64]; /* entries that may be such fragments */
 	struct ex_ent ex[EX_ENTRIES];
 	struct jc_ent jc[JC_ENTRIES];
+	bool jumps_used;
+	struct jump_ent jumps[2][JUMP_ENTRIES]; /* kernel, user */
 };
 
 /* One line for each in soft/stats.c. */
@@ -137,11 +155,13 @@ struct soft_cpu {
 	u64 clock;	  /* for soft_ctx.used */
 	_Atomic u64 seen; /* soft->epoch at the top of the run loop; 0: not in run() */
 	_Atomic bool in_guest;
-	bool alone;		 /* inside its own exclusive section */
-	_Atomic bool flush_due;	 /* the memory map changed: empty the TLB at the next poll */
-	struct tlb_view no_view; /* always misses: alignment checks, data breakpoints */
-	bool slow_access;	 /* no_view is in force */
-	struct block *shot;	 /* room for one instruction that must not be cached */
+	bool alone;		      /* inside its own exclusive section */
+	_Atomic bool flush_due;	      /* the memory map changed: empty the TLB at the next poll */
+	struct tlb_view no_view;      /* always misses: alignment checks, data breakpoints */
+	bool slow_access;	      /* no_view is in force */
+	struct block *shot;	      /* room for one instruction that must not be cached */
+	struct jit_link *engine_link; /* a translator's: the branch it was left through */
+	bool counted;		      /* run() has a budget: instructions are counted */
 	struct debug_req debug;
 	bool debugging;	 /* there is a request */
 	bool debug_hit;	 /* a watchpoint was touched: leave after this instruction */
@@ -169,6 +189,12 @@ struct soft {
 	exec_fn *(*handler)(const struct op *op,
 			    block_key key);		 /* the engine's choice for a decoded op */
 	void (*finish)(struct soft *s, struct block *b); /* fills ops[nr_ops...] */
+
+	/* A translator's; NULL without one.  soft->lock is held. */
+	void (*killed)(struct soft *s, struct block *b);
+	void (*flushed)(struct soft *s, u64 epoch);
+	void *engine_data;
+	_Atomic bool flush_wanted; /* give up all blocks at the next look-up */
 
 	pthread_mutex_t gate;
 	pthread_cond_t idle, open;
@@ -231,6 +257,26 @@ struct block *soft_one_shot(struct x86_cpu *cpu);
 
 /* Memory at host RAM address p was written: kill what was made from it. */
 void soft_code_written(struct soft *s, const void *p, u64 len);
+
+/* The translator's jump cache for the code that runs now. */
+static inline struct jump_ent *soft_jumps(const struct soft_cpu *sc)
+{
+	return sc->ctx->jumps[!!(sc->key & KEY_USER)];
+}
+
+static inline unsigned jump_index(u64 lin)
+{
+	return (unsigned)(lin ^ lin >> JUMP_BITS) & (JUMP_ENTRIES - 1);
+}
+
+/* Empty a context's. */
+void soft_clear_jumps(struct soft_ctx *c);
+
+/* [off, off + len) of the page are code now.  soft->lock held. */
+void soft_claim_granules(struct page_info *page, unsigned off, unsigned len);
+
+/* Has every vCPU passed the top of its run loop since epoch e (invariant 5)? */
+bool soft_all_past(struct soft *s, u64 e);
 
 /* Make whoever runs in b leave it after the instruction it is in. */
 void soft_block_leave(struct soft *s, struct block *b);

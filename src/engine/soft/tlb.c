@@ -37,10 +37,24 @@ static void jc_drop(struct soft_ctx *c, u64 groups, bool (*keep)(const struct jc
 	}
 }
 
+/* Nothing is looked up by an address that is not canonical. */
+#define NO_LIN (1ull << 63)
+
+void soft_clear_jumps(struct soft_ctx *c)
+{
+	if (!c->jumps_used)
+		return;
+	for (unsigned k = 0; k < ARRAY_SIZE(c->jumps); k++)
+		for (unsigned i = 0; i < JUMP_ENTRIES; i++)
+			c->jumps[k][i].lin = NO_LIN;
+	c->jumps_used = false;
+}
+
 static void jc_clear(struct soft_ctx *c)
 {
 	jc_drop(c, c->jc_used, NULL, 0);
 	c->jc_used = c->jc_local = 0;
+	soft_clear_jumps(c);
 }
 
 static bool is_global(const struct jc_ent *j, u64 lin)
@@ -99,6 +113,7 @@ static void ctx_clear_local(struct soft_ctx *c)
 			c->ex[i].tag = ~0ull;
 	jc_drop(c, c->jc_local, is_global, 0);
 	c->jc_local = 0;
+	soft_clear_jumps(c);
 }
 
 /*
@@ -141,6 +156,7 @@ static void ctx_clear_page(struct soft_ctx *c, u64 page)
 	if ((c->ex[x].tag & ~1ull) == page)
 		c->ex[x].tag = ~0ull;
 	jc_drop(c, c->jc_used & ((i64)page < 0 ? ~0ull : jc_group_bit(page)), other_page, page);
+	soft_clear_jumps(c);
 	if (c->large_gibs & gib_bit(page))
 		ctx_clear_fragments(c, page);
 }
@@ -173,6 +189,7 @@ static struct soft_ctx *ctx_get(struct soft_cpu *sc, u16 pcid)
 			c = sc->ctxs[victim] = calloc(1, sizeof(*c));
 		if (!c) /* out of memory: the first context always exists */
 			c = sc->ctxs[0];
+		c->jumps_used = true; /* zero is not empty */
 		ctx_clear(c);
 		c->pcid = pcid;
 		c->valid = true;
@@ -210,6 +227,7 @@ void soft_view_changed(struct x86_cpu *cpu)
 	sc->slow_access = aligned_only(cpu) || watches_data(cpu);
 	sc->key = (block_key)(cpu->code_size | (is_user(cpu) ? KEY_USER : 0) |
 			      (!cpu->code64 && cpu->st.seg[SEG_CS].limit != ~0u ? KEY_LIMITED : 0));
+	cpu->jump_cache = soft_jumps(sc);
 	cpu->view = sc->slow_access ? &sc->no_view : &sc->ctx->views[view_kind(cpu)];
 }
 
@@ -712,6 +730,7 @@ int soft_cpu_init(struct vcpu *v, struct err *e)
 	sc->soft = s;
 	sc->shot = shot;
 	sc->ctxs[0] = sc->ctx = c;
+	c->jumps_used = true;
 	c->valid = true;
 	ctx_clear(c);
 	view_clear(&sc->no_view);

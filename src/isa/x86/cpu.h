@@ -77,6 +77,12 @@ struct x86_cpu {
 	struct tlb_view *view; /* the current view's tables */
 	u64 seg_base[NR_SEGS]; /* effective base: 0 for ES, CS, SS, DS in 64-bit code */
 
+	/* For translated code, which finds all this at a fixed place. */
+	struct x86_cpu *self;
+	const void *jump_cache; /* the current one: engine/soft */
+	u64 jit_target;		/* of an indirect call, while its return address is stored */
+	u16 jit_flags;		/* arithmetic flags: LAHF's byte << 8 | OF */
+
 	/* Instrumentation: any of these makes the engine step one instruction at a time. */
 	bool careful;	/* TF, DR7 breakpoints, or the debugger: see x86_update_careful() */
 	bool debugged;	/* the debugger asks for it: set by the engine */

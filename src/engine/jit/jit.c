@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: MIT */
+/* jit.c - the engine "jit": counting, entering and leaving translated code, links and kills. */
+#include "engine/jit/jit.h"
+
+#include <asm/prctl.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "engine/soft/run.h"
+#include "isa/x86/flags.h"
+#include "isa/x86/insn.h"
+#include "sundog/err.h"
+
+/* --- flags between the two forms ------------------------------------------------------------ */
+
+static u16 pack_flags(const struct x86_cpu *cpu)
+{
+	u64 fl = flags_get(cpu);
+
+	return (u16)((fl & 0xff) << 8 | fl >> 11);
+}
+
+static void unpack_flags(struct x86_cpu *cpu)
+{
+	flags_put(cpu, (u64)(cpu->jit_flags >> 8) | (u64)(cpu->jit_flags & 1) << 11);
+}
+
+/* --- from code to C --------------------------------------------------------------------------- */
+
+bool jit_exec(struct x86_cpu *cpu, const struct op *op)
+{
+	const struct soft *s = soft_cpu(cpu)->soft;
+
+	cpu->op = op;
+	unpack_flags(cpu);
+	insns[op->row].fn(cpu, op);
+	cpu->jit_flags = pack_flags(cpu);
+	cpu->op = NULL;
+	if (insns[op->row].attr & A_ENDS)
+		return false; /* st.rip is written, and the code leaves */
+	if (insns[op->row].attr & A_SYNC ||
+	    __atomic_load_n(&op->fn, __ATOMIC_RELAXED) == s->dead_op) {
+		cpu->st.rip = op_next_rip(cpu, op);
+		return true;
+	}
+	return false;
+}
+
+/* --- links
+ * ---------------------------------------------------------------------------------------- */
+
+static u8 *writable(const struct jit *j, const void *rx)
+{
+	return j->rw + ((const u8 *)rx - j->rx);
+}
+
+static void set_rel32(u8 *site, const u8 *target)
+{
+	__atomic_store_n((u32_una *)site, (u32)(i32)(target - (site + 4)), __ATOMIC_RELEASE);
+}
+
+/* The block that was left through l goes to b from now on, if that is where it leads. */
+static void link_to(struct jit *j, struct jit_link *l, struct block *b)
+{
+	struct jit_code *to;
+
+	pthread_mutex_lock(&j->soft->lock);
+	to = b->code;
+	if (to && !l->to && !atomic_load(&b->dead) && !atomic_load(&l->from->block->dead) &&
+	    l->off == b->page_off && l->from->block->key == b->key &&
+	    !(((uintptr_t)l->from->block->host ^ (uintptr_t)b->host) >> PAGE_BITS) &&
+	    !(j->soft->split[b->page_off / 64] >> (b->page_off % 64) & 1)) {
+		l->to = to;
+		l->next_in = to->incoming;
+		to->incoming = l;
+		set_rel32(l->site, writable(j, to->entry));
+		j->links++;
+	}
+	pthread_mutex_unlock(&j->soft->lock);
+}
+
+static void drop_outgoing(struct jit_code *c)
+{
+	for (unsigned i = 0; i < c->nr_links; i++) {
+		struct jit_link *l = &c->link[i], **p;
+
+		if (!l->to)
+			continue;
+		for (p = &l->to->incoming; *p && *p != l; p = &(*p)->next_in)
+			;
+		if (*p)
+			*p = l->next_in;
+		l->to = NULL;
+		set_rel32(l->site, l->out);
+	}
+}
+
+/* A block died: nothing leads to its code any more (jit.h, rule 5). */
+static void killed(struct soft *s, struct block *b)
+{
+	struct jit *j = jit_of(s);
+	struct jit_code *c = b->code;
+	u8 *entry;
+	u64 jump;
+	i32 d;
+
+	if (!c)
+		return;
+	b->code = NULL;
+	while (c->incoming) {
+		struct jit_link *l = c->incoming;
+
+		c->incoming = l->next_in;
+		l->to = NULL;
+		set_rel32(l->site, l->out);
+	}
+	drop_outgoing(c);
+	/* jmp leave_rip over the eight-byte NOP at the far entry. */
+	entry = writable(j, c->far_entry);
+	d = (i32)(j->stubs.leave_rip - (entry + 5));
+	jump = 0x90909000000000e9ull | (u64)(u32)d << 8;
+	__atomic_store_n((u64 *)(void *)entry, jump, __ATOMIC_RELEASE);
+}
+
+static void flushed(struct soft *s, u64 epoch)
+{
+	struct jit *j = jit_of(s);
+
+	j->retired[j->half] = epoch;
+}
+
+/* --- into code
+ * ---------------------------------------------------------------------------------------- */
+
+/* Branches from other pages find b's code from now on. */
+static void enter_jump_cache(struct x86_cpu *cpu, struct soft_cpu *sc, const struct block *b,
+			     const struct jit_code *c)
+{
+	u64 lin = cpu->st.gpr[GPR_PC] + b->page_off;
+
+	soft_jumps(sc)[jump_index(lin)] = (struct jump_ent){lin, c->far_entry};
+	sc->ctx->jumps_used = true;
+}
+
+static struct block *block_of(const struct op *op)
+{
+	return (struct block *)((char *)op - offsetof(struct block, ops));
+}
+
+/* Watched or counted runs are interpreted. */
+static bool must_interpret(const struct soft_cpu *sc)
+{
+	return sc->debugging || sc->counted;
+}
+
+static void h_enter(struct x86_cpu *cpu, const struct op *op)
+{
+	struct soft_cpu *sc = soft_cpu(cpu);
+	struct block *b = block_of(op);
+	struct jit *j = jit_of(sc->soft);
+	const struct jit_code *c = __atomic_load_n(&b->code, __ATOMIC_ACQUIRE);
+	struct jit_link *l;
+
+	if (__builtin_expect(!c || must_interpret(sc), 0)) {
+		b->first(cpu, op);
+		return;
+	}
+	if (sc->engine_link) {
+		link_to(j, sc->engine_link, b);
+		sc->engine_link = NULL;
+	}
+	enter_jump_cache(cpu, sc, b, c);
+	cpu->v.icount -= b->nr_ops; /* not counted in code */
+	sc->running = NULL;
+	cpu->jit_flags = pack_flags(cpu);
+	l = j->stubs.enter(cpu, c->entry);
+	unpack_flags(cpu);
+	if (l) {
+		cpu->st.rip = cpu->st.gpr[GPR_PC] + l->off;
+		sc->engine_link = l;
+	}
+}
+
+static void translate(struct soft *s, struct block *b)
+{
+	struct jit *j = jit_of(s);
+	struct jit_code *c = NULL;
+
+	pthread_mutex_lock(&s->lock);
+	if (!atomic_load(&b->dead) && !b->code) {
+		c = jit_translate(j, b);
+		if (c) {
+			__atomic_store_n(&b->code, c, __ATOMIC_RELEASE);
+			__atomic_store_n(&b->ops[0].fn, h_enter, __ATOMIC_RELEASE);
+		} else {
+			__atomic_store_n(&b->ops[0].fn, b->first, __ATOMIC_RELEASE);
+			if (jit_code_full(j))
+				atomic_store(&s->flush_wanted, true);
+		}
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
+static void h_count(struct x86_cpu *cpu, const struct op *op)
+{
+	struct soft_cpu *sc = soft_cpu(cpu);
+	struct block *b = block_of(op);
+
+	if (atomic_fetch_add_explicit(&b->runs, 1, memory_order_relaxed) + 1 == HOT)
+		translate(sc->soft, b);
+	b->first(cpu, op);
+}
+
+/* The interpreter's, and then counting where it pays. */
+static void finish(struct soft *s, struct block *b)
+{
+	jit_of(s)->interp_finish(s, b);
+	b->first = b->ops[0].fn;
+	if (b->host && (b->key & KEY_CODE_SIZE) == CODE64)
+		b->ops[0].fn = h_count;
+}
+
+/* --- the engine
+ * ----------------------------------------------------------------------------------------- */
+
+static int jit_probe(struct err *e)
+{
+	struct jit j = {.fd = -1};
+	int r = jit_code_init(&j, e);
+
+	jit_code_destroy(&j);
+	return r;
+}
+
+static int jit_init(struct machine *m, struct err *e)
+{
+	struct jit *j = calloc(1, sizeof(*j));
+	struct soft *s;
+	int r;
+
+	if (!j)
+		return err_set(e, -ENOMEM, "not enough memory for the translator");
+	j->fd = -1;
+	r = jit_code_init(j, e);
+	if (r == 0)
+		r = soft_run_init(m, e);
+	if (r) {
+		jit_code_destroy(j);
+		free(j);
+		return r;
+	}
+	s = m->engine_priv;
+	j->soft = s;
+	j->interp_finish = s->finish;
+	jit_make_stubs(j);
+	s->engine_data = j;
+	s->finish = finish;
+	s->killed = killed;
+	s->flushed = flushed;
+	return 0;
+}
+
+static void jit_destroy(struct machine *m)
+{
+	struct soft *s = m->engine_priv;
+	struct jit *j = s ? jit_of(s) : NULL;
+
+	soft_destroy(m);
+	if (j)
+		jit_code_destroy(j);
+	free(j);
+}
+
+static int jit_vcpu_init(struct vcpu *v, struct err *e)
+{
+	x86_cpu(v)->self = x86_cpu(v);
+	return soft_cpu_init(v, e);
+}
+
+/* %gs is free in user space: it is the vCPU while its thread runs it. */
+static enum vcpu_exit jit_run(struct vcpu *v, u64 budget)
+{
+	struct soft_cpu *sc = soft_cpu(x86_cpu(v));
+
+	syscall(SYS_arch_prctl, ARCH_SET_GS, (unsigned long)(uintptr_t)x86_cpu(v));
+	sc->counted = budget != 0;
+	sc->engine_link = NULL;
+	return soft_run(v, budget);
+}
+
+static void jit_stats(struct machine *m, FILE *f)
+{
+	const struct jit *j = jit_of(m->engine_priv);
+
+	soft_print_stats(m, f);
+	fprintf(f, "%15llu  translated: blocks translated\n", (unsigned long long)j->translated);
+	fprintf(f, "%15llu  code: bytes of code\n", (unsigned long long)j->bytes);
+	fprintf(f, "%15llu  links: direct branches linked\n", (unsigned long long)j->links);
+}
+
+const struct engine_ops jit_engine = {
+	.name = "jit",
+	.doc = "translator: hot guest code as host code",
+	.probe = jit_probe,
+	.limit_features = soft_limit_features,
+	.init = jit_init,
+	.destroy = jit_destroy,
+	.vcpu_init = jit_vcpu_init,
+	.vcpu_destroy = soft_cpu_destroy,
+	.run = jit_run,
+	.kick = soft_kick,
+	.sync = soft_sync,
+	.state_changed = soft_vcpu_state_changed,
+	.access_begin = soft_access_begin,
+	.access_end = soft_access_end,
+	.pc = soft_pc,
+	.set_debug = soft_set_debug,
+	.stats = jit_stats,
+};

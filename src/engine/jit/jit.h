@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * jit.h - the translator: hot blocks as host code.
+ *
+ * The interpreter runs everything first and counts; a block that has run HOT times is
+ * translated, and from then on its first op's handler enters the code.  Code leads to other
+ * code by links within a page and by the jump cache across pages, and leaves to the run loop
+ * for everything else.
+ *
+ * Rules for code, besides those of soft.h:
+ *  1. On every way between blocks guest registers are in their host registers, and the
+ *     arithmetic flags, if live, in cpu->jit_flags (LAHF's byte << 8 | OF).
+ *  2. st.gpr[GPR_PC] is that of the page the code runs in.  Links stay in the page, ways
+ *     across pages set it anew.
+ *  3. An access that misses the TLB runs the whole instruction by its exec function.  So no
+ *     instruction may have changed anything before its last check has passed.
+ *  4. Backward links and all ways across pages poll cpu->v.pending.
+ *  5. A killed block's incoming links are taken back; whoever runs in it leaves at the next
+ *     call of an exec function, link or jump.
+ *  6. Memory of code is reused only as that of blocks is (soft.h, invariant 5).
+ */
+#ifndef ENGINE_JIT_H
+#define ENGINE_JIT_H
+
+#include "engine/jit/emit.h"
+#include "engine/soft/soft.h"
+
+enum { HOT = 4, CODE_SIZE = 32 << 20, NR_HALVES = 2, MAX_LINKS = 2 };
+
+/* A direct branch out of translated code. */
+struct jit_link {
+	struct jit_code *from;
+	struct jit_code *to;	  /* linked to, or NULL */
+	struct jit_link *next_in; /* of to's incoming links */
+	u8 *site;		  /* the rel32, where it may be written */
+	u8 *out;		  /* the way out to the run loop, in the same mapping */
+	u16 off;		  /* where it goes: offset in the page */
+};
+
+/* Translated code of a block; lies in front of it in the code cache. */
+struct jit_code {
+	struct block *block;
+	const u8 *entry, *far_entry; /* from the same page; by the jump cache, with T0 = RIP */
+	struct jit_link *incoming;
+	struct jit_link link[MAX_LINKS];
+	unsigned nr_links;
+};
+
+/* Routines that all code shares. */
+struct jit_stubs {
+	struct jit_link *(*enter)(struct x86_cpu *cpu, const u8 *code);
+	u8 *leave;	/* st.rip is set */
+	u8 *leave_rip;	/* st.rip = T0 */
+	u8 *leave_link; /* T0: the struct jit_link */
+	u8 *exec;	/* T0: the op; comes back unless the block died */
+	u8 *exec_last;	/* T0: the op; leaves */
+};
+
+struct jit {
+	struct soft *soft;
+	void (*interp_finish)(struct soft *s, struct block *b);
+	u8 *rw, *rx; /* two mappings of the code cache */
+	int fd;
+	struct jit_stubs stubs;
+	u8 *stubs_end;
+	unsigned half;		/* filled now */
+	u8 *at;			/* next free byte, writable */
+	u64 retired[NR_HALVES]; /* epoch at which a half was given up; 0: free */
+	u64 translated, bytes, links, refused;
+};
+
+extern const struct engine_ops jit_engine; /* for engines.c */
+
+static inline struct jit *jit_of(const struct soft *s)
+{
+	return s->engine_data;
+}
+
+/* code.c */
+int jit_code_init(struct jit *j, struct err *e);
+void jit_code_destroy(struct jit *j);
+bool jit_code_room(struct jit *j, struct emit *e); /* false: nothing to be had now */
+bool jit_code_full(const struct jit *j);	   /* until all blocks are given up */
+static inline const u8 *jit_rx(const struct jit *j, const u8 *p)
+{
+	return j->rx + (p - j->rw);
+}
+
+/* stubs.c */
+void jit_make_stubs(struct jit *j);
+
+/* translate.c: the code of b, not linked from anywhere yet, or NULL. */
+struct jit_code *jit_translate(struct jit *j, struct block *b);
+
+/* jit.c: the C side of the stubs.  True: leave. */
+bool jit_exec(struct x86_cpu *cpu, const struct op *op);
+
+#endif
