@@ -105,7 +105,9 @@ def script_4cpus(env):
 def smp(env):
     """Four CPUs come up, all of them work, and the kernel has no complaint."""
     out = run_script(env, 'nproc; for i in 1 2 3 4 5 6 7 8; do seq 1 2000 | md5sum & done; wait\n'
-                          'grep -c ^processor /proc/cpuinfo; dmesg -r | grep -E "^<[0-4]>|MTRRs disabled"',
+                          'grep -c ^processor /proc/cpuinfo; dmesg -r |\n'
+                          # A busy host makes timer interrupts late, and Linux notices.
+                          'grep -v "Lost . RTC" | grep -E "^<[0-4]>|MTRRs disabled"',
                      '--cpus', '4')
     lines = out.strip().split('\n')
     check('nproc', lines[0], '4')

@@ -190,12 +190,12 @@ static void test_bad_elf(void)
 {
 	size_t len = make_pvh();
 
-	refused(0x1800, "neither a PVH note");
+	refused(0x1800, "truncated");
 	st_le16(image + 56, 0xffff);
 	refused(len, "too many");
 	make_pvh();
 	st_le64(image + 32, ~0ull - 100);
-	refused(len, "neither");
+	refused(len, "ELF file");
 	make_pvh();
 	phdr(0, 1, 0x1000, LOAD, 0x7fffffff, 0x7fffffff);
 	st_le16(image + 56, 2);
@@ -220,7 +220,7 @@ static void test_bad_elf(void)
 	refused(len, "outside");
 	make_pvh();
 	st_le32(image + 0x2000, 0xfffffff0);
-	refused(len, "neither");
+	refused(len, "ELF file");
 	make_pvh();
 	st_le16(image + 18, 183);
 	refused(len, "another CPU");

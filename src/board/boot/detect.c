@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* detect.c - what a file is, by its first bytes: for the message about a wrong one. */
 #include "board/boot/boot.h"
+#include "board/boot/elf.h"
 
 static const struct magic {
 	u32 offset;
@@ -34,10 +35,13 @@ static const struct magic {
 
 static const char *describe_elf(const struct boot_file *f)
 {
+	struct elf elf;
 	u16 machine = f->head_len >= 20 ? ld_le16(f->head + 18) : 0;
 
 	if (f->head_len < 20 || f->head[5] != 1 || (machine != 3 && machine != 62))
 		return "an ELF file for another CPU";
+	if (elf_open(&elf, f) && elf_truncated(&elf))
+		return "an ELF file that is truncated (fetch or build it again)";
 	return "an ELF file with neither a PVH note nor a multiboot header";
 }
 

@@ -71,6 +71,16 @@ bool elf_phdr(const struct elf *elf, u32 n, struct elf_phdr *ph)
 	return true;
 }
 
+bool elf_truncated(const struct elf *elf)
+{
+	struct elf_phdr ph;
+
+	for (u32 i = 0; i < elf->phnum && i < MAX_PHNUM; i++)
+		if (!elf_phdr(elf, i, &ph) || !range_fits(ph.offset, ph.filesz, elf->file->size))
+			return true;
+	return false;
+}
+
 static int bad(struct boot *b, struct err *e, const char *why)
 {
 	return err_set(e, -ENOEXEC, "%s: damaged ELF file: %s; build or fetch it again",

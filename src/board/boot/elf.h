@@ -24,6 +24,8 @@ bool elf_open(struct elf *elf, const struct boot_file *f);
 /* Program header n, or false: it does not lie in the file. */
 bool elf_phdr(const struct elf *elf, u32 n, struct elf_phdr *ph);
 
+bool elf_truncated(const struct elf *elf); /* a program header or what it names is not there */
+
 /* All PT_LOADs lie in the file and in RAM; b->plan.base and .size are what they span. */
 int elf_check(struct boot *b, const struct elf *elf, struct err *e);
 int elf_load(struct boot *b, const struct elf *elf, struct err *e);
