@@ -62,7 +62,9 @@ soak-insn: $(BUILD)/build.ninja
 	$(BUILD)/tests/insn/insn_test --seed $(or $(SEED),$(shell date +%s)) \
 		--count $(or $(COUNT),20000000)
 
+# A PREFIX that was given holds even if the build was configured with another.
 install: all
+	@[ "$(origin PREFIX)" = file ] || meson configure $(BUILD) -Dprefix=$(PREFIX)
 	meson install -C $(BUILD)
 
 deps:
