@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* decode_fuzz.c - the decoder and the disassembler, in every code size, on any bytes. */
+/* decode_fuzz.c - the decoder, in every code size, on any bytes. */
 #include "fuzz/input.h"
 
 #include <stdlib.h>
