@@ -1,25 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * fake.h - the core as unit tests and fuzzers of devices see it: one thread, a clock that
- * moves when told to, timers that then fire in order, and a bus.
+ * moves when told to, timers that then fire in order, and a bus.  For what is about time;
+ * with the real core around a device, use testbed.h.
  *
  * Included by exactly one file of a program.
  */
 #ifndef DEV_FAKE_H
 #define DEV_FAKE_H
 
-#include <stdio.h>
-#include <stdlib.h>
-
+#include "dev/check.h"
 #include "sundog/machine.h"
-
-#define CHECK(cond)                                                                \
-	do {                                                                       \
-		if (!(cond)) {                                                     \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond); \
-			exit(1);                                                   \
-		}                                                                  \
-	} while (0)
 
 static struct machine fake_machine;
 static u64 fake_now = 1000000;			   /* CLOCK_GUEST; the TSC runs at 1 GHz too */

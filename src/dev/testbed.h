@@ -8,22 +8,12 @@
 #ifndef DEV_TESTBED_H
 #define DEV_TESTBED_H
 
-#include <stdio.h>
-#include <stdlib.h>
-
+#include "dev/check.h"
 #include "sundog/chardev.h"
 #include "sundog/clock.h"
 #include "sundog/err.h"
 #include "sundog/machine.h"
 #include "sundog/opts.h"
-
-#define CHECK(cond)                                                                \
-	do {                                                                       \
-		if (!(cond)) {                                                     \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond); \
-			exit(1);                                                   \
-		}                                                                  \
-	} while (0)
 
 enum { TB_LINES = 32, TB_OUT = 4096, TB_RAM = 1 << 20 };
 

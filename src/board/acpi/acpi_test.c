@@ -10,13 +10,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define CHECK(cond)                                                                \
-	do {                                                                       \
-		if (!(cond)) {                                                     \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond); \
-			exit(1);                                                   \
-		}                                                                  \
-	} while (0)
+#include "dev/check.h"
 
 enum { BASE = 0xe0000, SIZE = 0x10000 };
 
@@ -95,6 +89,8 @@ static void check_tables(const struct acpi_desc *d)
 		if (memcmp(t, "FACP", 4) == 0) {
 			dump(at(ld_le64(t + 140)), "DSDT.dat");
 			dump(at(ld_le32(t + 36)), "FACS.dat");
+			/* Named in both fields, it would be there twice. */
+			CHECK(ld_le64(t + 132) == 0);
 			CHECK(ld_le32(t + 36) % 64 == 0);
 		}
 	}
