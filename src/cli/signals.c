@@ -54,12 +54,10 @@ void signals_block(struct signal_watch *w)
 	pthread_sigmask(SIG_BLOCK, &w->set, &w->old);
 }
 
-int signals_watch(struct signal_watch *w, struct machine *m, struct err *e)
+int signals_watch(struct signal_watch *w, struct err *e)
 {
-	int r;
+	int r = pthread_create(&w->thread, NULL, watch_main, w);
 
-	w->machine = m;
-	r = pthread_create(&w->thread, NULL, watch_main, w);
 	if (r)
 		return err_set(e, -r, "cannot start a thread: %s; raise the process limit",
 			       strerror(r));

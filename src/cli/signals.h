@@ -15,16 +15,16 @@ struct err;
 struct machine;
 
 struct signal_watch {
-	struct machine *machine;
+	struct machine
+		*_Atomic machine; /* NULL: being built, so there is nothing to end in order */
 	sigset_t set, old;
 	pthread_t thread;
-	atomic_bool done;
 	atomic_int caught; /* the first signal, or 0 */
 };
 
 /* Before any other thread is started: they inherit that these signals are not for them. */
 void signals_block(struct signal_watch *w);
-int signals_watch(struct signal_watch *w, struct machine *m, struct err *e);
+int signals_watch(struct signal_watch *w, struct err *e);
 void signals_unwatch(struct signal_watch *w);
 /* If one was caught: die of it now, as whoever waits for us expects. */
 void signals_finish(struct signal_watch *w);
