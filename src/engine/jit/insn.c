@@ -105,7 +105,7 @@ static const struct native *find_native(const struct op *op)
 	return NULL;
 }
 
-/* --- operands ------------------------------------------------------------------------------ */
+/* --- operands ----------------------------------------------------------------------------- */
 
 static bool is_high(unsigned byte_off)
 {
@@ -203,7 +203,7 @@ static void imm_of(struct enc *i, unsigned size, u64 imm)
 	i->imm = imm;
 }
 
-/* --- shapes --------------------------------------------------------------------------------- */
+/* --- shapes ------------------------------------------------------------------------------- */
 
 /* r/m and reg, in either direction; opcode is that of "r/m8, r8". */
 static void two_operands(struct tr *t, const struct op *op, u8 opcode, bool reads_dst, bool writes)
@@ -562,6 +562,10 @@ bool tr_emit_insn(struct tr *t, const struct op *op)
 {
 	const struct native *n = find_native(op);
 
+	if (tr_is_vec(op)) {
+		tr_emit_vec(t, op);
+		return true;
+	}
 	if (!n || op->size > 8 || high_conflict(op))
 		return false;
 	/* Address sizes but 64 bits, and what only looks like memory. */

@@ -12,7 +12,7 @@
 #include "isa/x86/insn.h"
 #include "sundog/err.h"
 
-/* --- flags between the two forms ------------------------------------------------------------ */
+/* --- flags between the two forms ---------------------------------------------------------- */
 
 static u16 pack_flags(const struct x86_cpu *cpu)
 {
@@ -26,7 +26,7 @@ static void unpack_flags(struct x86_cpu *cpu)
 	flags_put(cpu, (u64)(cpu->jit_flags >> 8) | (u64)(cpu->jit_flags & 1) << 11);
 }
 
-/* --- from code to C --------------------------------------------------------------------------- */
+/* --- from code to C ----------------------------------------------------------------------- */
 
 bool jit_exec(struct x86_cpu *cpu, const struct op *op)
 {
@@ -45,6 +45,14 @@ bool jit_exec(struct x86_cpu *cpu, const struct op *op)
 		return true;
 	}
 	return false;
+}
+
+bool jit_vec_ready(struct x86_cpu *cpu)
+{
+	enum { ALL_MASKED = 0x1f80 };
+
+	return !(cpu->st.cr0 & (CR0_EM | CR0_TS)) && cpu->st.cr4 & CR4_OSFXSR &&
+	       (cpu->st.mxcsr & ALL_MASKED) == ALL_MASKED;
 }
 
 /* --- links
@@ -162,7 +170,7 @@ static void h_enter(struct x86_cpu *cpu, const struct op *op)
 	const struct jit_code *c = __atomic_load_n(&b->code, __ATOMIC_ACQUIRE);
 	struct jit_link *l;
 
-	if (__builtin_expect(!c || must_interpret(sc), 0)) {
+	if (__builtin_expect(!c || must_interpret(sc) || (c->vec && !jit_vec_ready(cpu)), 0)) {
 		b->first(cpu, op);
 		return;
 	}
@@ -275,6 +283,7 @@ static void jit_destroy(struct machine *m)
 static int jit_vcpu_init(struct vcpu *v, struct err *e)
 {
 	x86_cpu(v)->self = x86_cpu(v);
+	x86_cpu(v)->host_mxcsr = 0x1f80; /* as the ABI has it */
 	return soft_cpu_init(v, e);
 }
 

@@ -44,6 +44,7 @@ struct jit_code {
 	struct jit_link *incoming;
 	struct jit_link link[MAX_LINKS];
 	unsigned nr_links;
+	bool vec; /* has SSE instructions: jit_vec_ready() must be true to enter */
 };
 
 /* Routines that all code shares. */
@@ -54,6 +55,7 @@ struct jit_stubs {
 	u8 *leave_link; /* T0: the struct jit_link */
 	u8 *exec;	/* T0: the op; comes back unless the block died */
 	u8 *exec_last;	/* T0: the op; leaves */
+	u8 *vec_load;	/* T0: offset in the page of what comes next; may leave */
 };
 
 struct jit {
@@ -85,6 +87,14 @@ static inline const u8 *jit_rx(const struct jit *j, const u8 *p)
 {
 	return j->rx + (p - j->rw);
 }
+
+/* vec.c */
+void jit_emit_load_vec(struct emit *e);
+void jit_emit_save_vec(struct emit *e);
+void jit_emit_test_vec(struct emit *e);
+
+/* jit.c: may SSE run natively now? */
+bool jit_vec_ready(struct x86_cpu *cpu);
 
 /* stubs.c */
 void jit_make_stubs(struct jit *j);

@@ -19,8 +19,15 @@ static void load_guest(struct emit *e)
 		emit_load_slot(e, homes[i].host, GPR_SLOT(homes[i].guest));
 }
 
+/* Everything that C may change, to memory. */
 static void store_guest(struct emit *e)
 {
+	u8 *dead;
+
+	jit_emit_test_vec(e);
+	dead = emit_jcc(e, 4);
+	jit_emit_save_vec(e);
+	patch_here(dead, e->p);
 	for (unsigned i = 0; i < ARRAY_SIZE(homes); i++)
 		emit_store_slot(e, homes[i].host, GPR_SLOT(homes[i].guest));
 }
@@ -95,6 +102,34 @@ static void make_exec(struct emit *e, const u8 *leave)
 	patch_here(emit_jump(e), leave);
 }
 
+/*
+ * Called, RSP 8 off, with T0 = offset in the page of what runs next: vector registers into
+ * the host's, or out to the interpreter.
+ */
+static void make_vec_load(struct emit *e, const u8 *leave_rip)
+{
+	u8 *refused;
+
+	emit_rsp_add(e, -8);
+	emit_store_slot(e, H_T0, CPU_OFF(jit_target));
+	store_guest(e);
+	emit_load_slot(e, H_RDI, CPU_OFF(self));
+	emit_mov_imm(e, H_RAX, (u64)(uintptr_t)jit_vec_ready);
+	emit_bytes(e, (u8[]){0xff, 0xd0}, 2); /* call rax */
+	emit_bytes(e, (u8[]){0x84, 0xc0}, 2); /* test al, al */
+	refused = emit_jcc(e, 4);
+	load_guest(e);
+	jit_emit_load_vec(e);
+	emit_rsp_add(e, 8);
+	emit8(e, 0xc3);
+	patch_here(refused, e->p);
+	load_guest(e);
+	emit_rsp_add(e, 16);
+	emit_load_slot(e, H_T0, CPU_OFF(jit_target));
+	emit_op_slot(e, 0x03, H_T0, GPR_SLOT(GPR_PC));
+	patch_here(emit_jump(e), leave_rip);
+}
+
 void jit_make_stubs(struct jit *j)
 {
 	struct emit e = {.p = j->rw, .end = j->rw + CODE_SIZE / NR_HALVES};
@@ -122,6 +157,9 @@ void jit_make_stubs(struct jit *j)
 	load_guest(&e);
 	emit_mov_imm(&e, H_T0, 0);
 	patch_here(emit_jump(&e), leave_t0);
+
+	j->stubs.vec_load = e.p;
+	make_vec_load(&e, j->stubs.leave_rip);
 
 	j->stubs_end = j->at = (u8 *)(((uintptr_t)e.p + 63) & ~63ull);
 }

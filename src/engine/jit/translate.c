@@ -15,7 +15,7 @@
 
 enum { PEEK_OPS = 6, MAX_INSN = 15 };
 
-/* --- liveness of flags ---------------------------------------------------------------------- */
+/* --- liveness of flags -------------------------------------------------------------------- */
 
 static u16 reads(const struct insn *in)
 {
@@ -105,8 +105,7 @@ static bool needs_flags(const struct tr *t, const struct op *op)
 	return reads(tr_insn(op)) || (writes(tr_insn(op)) && live_before(t, op));
 }
 
-/* --- flags in memory ---------------------------------------------------------------------------
- */
+/* --- flags in memory ----------------------------------------------------------------------- */
 
 /* mov r11, rax; lahf; seto al; mov gs:[jit_flags], ax; mov rax, r11 */
 static void save_flags(struct emit *e)
@@ -260,8 +259,7 @@ void tr_address_reg(struct tr *t, const struct op *op, unsigned reg, unsigned si
 	address_at(t, op, reg, 0, size, write);
 }
 
-/* --- calls of exec functions ---------------------------------------------------------------------
- */
+/* --- calls of exec functions --------------------------------------------------------------- */
 
 static void call_exec(struct tr *t, const struct op *op, const u8 *stub)
 {
@@ -280,12 +278,30 @@ static void jump_to(struct tr *t, const u8 *target)
 		patch_here(site, target);
 }
 
+/* Vector registers are in the host's from here on; flags are not. */
+static void ensure_vec(struct tr *t, unsigned off)
+{
+	u8 *over, *site;
+
+	if (!t->vec)
+		return;
+	jit_emit_test_vec(&t->e);
+	over = emit_jcc(&t->e, 5);
+	emit_mov_imm(&t->e, H_T0, off);
+	site = emit_call_rel(&t->e);
+	if (!site || !over)
+		return;
+	patch_here(site, t->j->stubs.vec_load);
+	patch_here(over, t->e.p);
+}
+
 static void emit_by_exec(struct tr *t, const struct op *op)
 {
 	if (live_before(t, op))
 		tr_spill_flags(t);
 	t->home = FLAGS_MEMORY;
 	call_exec(t, op, t->j->stubs.exec);
+	ensure_vec(t, op->off + op->len);
 }
 
 static void emit_cold(struct tr *t)
@@ -302,6 +318,7 @@ static void emit_cold(struct tr *t)
 			continue;
 		}
 		call_exec(t, c->op, t->j->stubs.exec);
+		ensure_vec(t, c->op->off + c->op->len);
 		if (c->reload_flags)
 			load_flags(&t->e);
 		jump_to(t, c->back);
@@ -551,6 +568,10 @@ static void emit_block(struct tr *t)
 	const struct block *b = t->b;
 
 	emit_far_entry(t);
+	for (unsigned i = 0; i < b->nr_ops; i++)
+		t->vec |= tr_is_vec(&b->ops[i]);
+	t->code->vec = t->vec;
+	ensure_vec(t, b->page_off);
 	for (t->i = 0; t->i < b->nr_ops; t->i++) {
 		const struct op *op = &b->ops[t->i];
 

@@ -28,6 +28,7 @@ struct tr {
 	struct page_info *page; /* of b; NULL: not in RAM, nothing may be looked at */
 	struct jit_code *code;
 	enum flags_home home;
+	bool vec; /* SSE instructions run natively in this block */
 	struct cold cold[BLOCK_MAX_OPS];
 	unsigned nr_cold;
 	u16 live_after[BLOCK_MAX_OPS]; /* flags that something after op i reads */
@@ -77,5 +78,10 @@ static inline int tr_home(unsigned g)
 
 /* Emit op natively; false: nothing was emitted, use the exec function. */
 bool tr_emit_insn(struct tr *t, const struct op *op);
+
+/* --- vec.c ---------------------------------------------------------------------------------- */
+
+bool tr_is_vec(const struct op *op);
+void tr_emit_vec(struct tr *t, const struct op *op); /* if tr_is_vec() */
 
 #endif

@@ -81,7 +81,9 @@ struct x86_cpu {
 	struct x86_cpu *self;
 	const void *jump_cache; /* the current one: engine/soft */
 	u64 jit_target;		/* of an indirect call, while its return address is stored */
-	u16 jit_flags;		/* arithmetic flags: LAHF's byte << 8 | OF */
+	u32 host_mxcsr;
+	bool xmm_live; /* XMM registers and MXCSR are the host's now */
+	u16 jit_flags; /* arithmetic flags: LAHF's byte << 8 | OF */
 
 	/* Instrumentation: any of these makes the engine step one instruction at a time. */
 	bool careful;	/* TF, DR7 breakpoints, or the debugger: see x86_update_careful() */
