@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 
 SUNDOG = sys.argv[1]
 failures = 0
@@ -81,6 +82,13 @@ def main():
             secret = write(tmp, 'secret', b'x')
             os.chmod(secret, 0)
             expect(3, 'Permission denied', 'run', secret)
+        # A FIFO that nobody writes: a signal ends the wait.
+        fifo = os.path.join(tmp, 'fifo')
+        os.mkfifo(fifo)
+        waiting = subprocess.Popen([SUNDOG, 'run', fifo], stdin=subprocess.DEVNULL)
+        time.sleep(0.5)
+        waiting.terminate()
+        assert waiting.wait(30) == -15
         # A multiboot kernel that halts: a good input for what is wrong elsewhere.
         magic, flags = 0x1BADB002, 0x10000
         words = [magic, flags, -(magic + flags) & 0xffffffff, 0x100000, 0x100000, 0, 0, 0x100020]

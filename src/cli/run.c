@@ -138,13 +138,15 @@ static int run_machine(const struct machine_cfg *cfg)
 	int status;
 
 	signals_block(&signals);
-	m = machine_new(cfg, &e);
-	if (!m)
+	/* Already now: opening a kernel waits for ever if it is a FIFO that nobody writes. */
+	if (signals_watch(&signals, &e))
 		return err_report(&e);
-	if (signals_watch(&signals, m, &e)) {
-		machine_free(m);
+	m = machine_new(cfg, &e);
+	if (!m) {
+		signals_unwatch(&signals);
 		return err_report(&e);
 	}
+	atomic_store(&signals.machine, m);
 	if (cfg->gdb)
 		gdb = gdbstub_start(m, cfg->gdb, &e);
 	if (cfg->gdb && !gdb) {

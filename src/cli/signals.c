@@ -27,14 +27,18 @@ static void die_of(int sig)
 static void *watch_main(void *opaque)
 {
 	struct signal_watch *w = opaque;
+	struct machine *m;
 	int sig;
 
 	if (sigwait(&w->set, &sig) || w->done)
 		return NULL;
-	atomic_store(&w->caught, sig);
-	machine_request_shutdown(w->machine, EXIT_HOST);
-	if (sigwait(&w->set, &sig) || w->done)
-		return NULL;
+	m = atomic_load(&w->machine);
+	if (m) {
+		atomic_store(&w->caught, sig);
+		machine_request_shutdown(m, EXIT_HOST);
+		if (sigwait(&w->set, &sig) || w->done)
+			return NULL;
+	}
 	term_restore();
 	die_of(sig);
 	return NULL;

@@ -15,10 +15,11 @@ struct err;
 struct machine;
 
 struct signal_watch {
-	struct machine
-		*_Atomic machine; /* NULL: being built, so there is nothing to end in order */
+	/* NULL: it is being built, so there is nothing to end in order. */
+	_Atomic(struct machine *) machine;
 	sigset_t set, old;
 	pthread_t thread;
+	atomic_bool done;
 	atomic_int caught; /* the first signal, or 0 */
 };
 
