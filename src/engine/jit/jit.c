@@ -90,6 +90,26 @@ static void link_to(struct jit *j, struct jit_link *l, struct block *b)
 	pthread_mutex_unlock(&j->soft->lock);
 }
 
+/*
+ * The way out that was taken, until the next block is entered.  Its memory may be reused as
+ * soon as this vCPU has passed the top of its run loop behind a flush, so it is forgotten
+ * when the epoch changes, and not noted if it was given up already.
+ */
+static void note_link(struct soft_cpu *sc, struct jit_link *l)
+{
+	sc->engine_link = atomic_load(&l->from->block->dead) ? NULL : l;
+	sc->link_epoch = atomic_load(&sc->soft->epoch);
+	if (sc->link_epoch != atomic_load(&sc->seen))
+		sc->engine_link = NULL;
+}
+
+static void use_link(struct jit *j, struct soft_cpu *sc, struct block *b)
+{
+	if (sc->engine_link && sc->link_epoch == atomic_load(&sc->soft->epoch))
+		link_to(j, sc->engine_link, b);
+	sc->engine_link = NULL;
+}
+
 static void drop_outgoing(struct jit_code *c)
 {
 	for (unsigned i = 0; i < c->nr_links; i++) {
@@ -176,10 +196,7 @@ static void h_enter(struct x86_cpu *cpu, const struct op *op)
 		b->first(cpu, op);
 		return;
 	}
-	if (sc->engine_link) {
-		link_to(j, sc->engine_link, b);
-		sc->engine_link = NULL;
-	}
+	use_link(j, sc, b);
 	enter_jump_cache(cpu, sc, b, c);
 	cpu->v.icount -= b->nr_ops; /* not counted in code */
 	sc->running = NULL;
@@ -188,7 +205,7 @@ static void h_enter(struct x86_cpu *cpu, const struct op *op)
 	unpack_flags(cpu);
 	if (l) {
 		cpu->st.rip = cpu->st.gpr[GPR_PC] + l->off;
-		sc->engine_link = l;
+		note_link(sc, l);
 	}
 }
 

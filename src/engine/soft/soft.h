@@ -161,6 +161,7 @@ struct soft_cpu {
 	bool slow_access;	      /* no_view is in force */
 	struct block *shot;	      /* room for one instruction that must not be cached */
 	struct jit_link *engine_link; /* a translator's: the branch it was left through */
+	u64 link_epoch;		      /* when that was */
 	bool counted;		      /* run() has a budget: instructions are counted */
 	struct debug_req debug;
 	bool debugging;	 /* there is a request */
