@@ -122,6 +122,24 @@ class Native:
         return {m.group(1): float(m.group(2)) for m in found if m}
 
 
+def scaled(results, looks):
+    """CPU time of the results, from looks (guest's clock, host's, CPU time) around each.
+
+    How fast the guest's clock runs is known best from the first and the last.  What share of
+    the time the thread got is taken from those around the class, unless we were late for them.
+    """
+    def between(a, b):
+        return [y - x for x, y in zip(a, b)]
+
+    guest, wall, used = between(looks[0], looks[-1])
+    rate, found = wall / guest, {}
+    for i, (name, ns) in enumerate(results):
+        own_guest, own_wall, own_used = between(looks[2 * i], looks[2 * i + 1])
+        in_time = own_wall > own_guest * rate / 2
+        found[name] = ns * rate * (own_used / own_wall if in_time else used / wall)
+    return found
+
+
 class Guest:
     """A machine that boots the kernel, with the program as init."""
 
@@ -156,22 +174,18 @@ class Guest:
         return wall, usage.ru_utime + usage.ru_stime, watcher.memory, err
 
     def run(self, cpu):
-        found, last, begun = {}, [], []
+        results, looks = [], []
 
         def on_line(pid, line):
-            """Around each result are two looks at the guest's clock."""
             result, clock = RESULT.match(line), CLOCK.match(line)
             if result:
-                last[:] = result.groups()
+                results.append((result.group(1), float(result.group(2))))
             elif clock:
-                now = [int(clock.group(1)), vcpu_time(pid)]
-                if last:
-                    scale = (now[1] - begun[1]) / (now[0] - begun[0])
-                    found[last[0]] = float(last[1]) * scale
-                    last.clear()
-                begun[:] = now
+                looks.append((int(clock.group(1)), time.monotonic_ns(), vcpu_time(pid)))
 
-        _, _, found['memory'], _ = self.boot(cpu, self.bench, on_line)
+        _, _, memory, _ = self.boot(cpu, self.bench, on_line)
+        found = scaled(results, looks)
+        found['memory'] = memory
         wall, used, _, err = self.boot(cpu, CMDLINE + ' -- off')
         found['boot'], found['boot cpu'] = wall * 1e9, used * 1e9
         m = re.search(r'(\d+)\s+instructions\b', err)
