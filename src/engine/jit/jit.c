@@ -28,23 +28,49 @@ static void unpack_flags(struct x86_cpu *cpu)
 
 /* --- from code to C ----------------------------------------------------------------------- */
 
+static void call_exec(struct x86_cpu *cpu, const struct op *op)
+{
+	u64 res, aux;
+
+	cpu->op = op;
+	unpack_flags(cpu);
+	res = cpu->cc_res;
+	aux = cpu->cc_aux;
+	insns[op->row].fn(cpu, op);
+	if (cpu->cc_res != res || cpu->cc_aux != aux)
+		cpu->jit_flags = pack_flags(cpu);
+	cpu->op = NULL;
+}
+
 bool jit_exec(struct x86_cpu *cpu, const struct op *op)
 {
 	const struct soft *s = soft_cpu(cpu)->soft;
 
-	cpu->op = op;
-	unpack_flags(cpu);
-	insns[op->row].fn(cpu, op);
-	cpu->jit_flags = pack_flags(cpu);
-	cpu->op = NULL;
-	if (insns[op->row].attr & A_ENDS)
-		return false; /* st.rip is written, and the code leaves */
-	if (insns[op->row].attr & A_SYNC ||
-	    __atomic_load_n(&op->fn, __ATOMIC_RELAXED) == s->dead_op) {
+	call_exec(cpu, op);
+	if (__atomic_load_n(&op->fn, __ATOMIC_RELAXED) == s->dead_op) {
 		cpu->st.rip = op_next_rip(cpu, op);
 		return true;
 	}
 	return false;
+}
+
+const void *jit_exec_last(struct x86_cpu *cpu, const struct op *op)
+{
+	const struct soft_cpu *sc = soft_cpu(cpu);
+	const struct jump_ent *j;
+
+	call_exec(cpu, op);
+	if (!(insns[op->row].attr & A_ENDS))
+		cpu->st.rip = op_next_rip(cpu, op);
+	/* Whatever the run loop looks at before it runs a block. */
+	if (atomic_load_explicit(&cpu->v.pending, memory_order_relaxed) || cpu->careful ||
+	    cpu->st.activity != CPU_RUNNING || !cpu->code64)
+		return NULL;
+	j = &soft_jumps(sc)[jump_index(cpu->st.rip)];
+	if (j->lin != cpu->st.rip)
+		return NULL;
+	cpu->st.irq_shadow = cpu->st.shadow_is_movss = false;
+	return j->code;
 }
 
 bool jit_vec_ready(struct x86_cpu *cpu)

@@ -54,7 +54,7 @@ struct jit_stubs {
 	u8 *leave_rip;	/* st.rip = T0 */
 	u8 *leave_link; /* T0: the struct jit_link */
 	u8 *exec;	/* T0: the op; comes back unless the block died */
-	u8 *exec_last;	/* T0: the op; leaves */
+	u8 *exec_last;	/* T0: the op; leaves, or goes on with the code for the new RIP */
 	u8 *vec_load;	/* T0: offset in the page of what comes next; may leave */
 };
 
@@ -104,5 +104,7 @@ struct jit_code *jit_translate(struct jit *j, struct block *b);
 
 /* jit.c: the C side of the stubs.  True: leave. */
 bool jit_exec(struct x86_cpu *cpu, const struct op *op);
+/* For the last op of a block.  The code that runs next, to be entered with T0 = RIP, or NULL. */
+const void *jit_exec_last(struct x86_cpu *cpu, const struct op *op);
 
 #endif

@@ -73,12 +73,13 @@ static void make_leave(struct emit *e)
 	emit8(e, 0xc3);
 }
 
-static void emit_call_exec(struct emit *e)
+/* fn: jit_exec() or the like; comes back in RAX. */
+static void emit_call_exec(struct emit *e, u64 fn)
 {
 	store_guest(e);
 	emit_load_slot(e, H_RDI, CPU_OFF(self));
 	emit_mov_rr(e, H_RSI, H_T0);
-	emit_mov_imm(e, H_RAX, (u64)(uintptr_t)jit_exec);
+	emit_mov_imm(e, H_RAX, fn);
 	emit_bytes(e, (u8[]){0xff, 0xd0}, 2); /* call rax */
 }
 
@@ -88,7 +89,7 @@ static void make_exec(struct emit *e, const u8 *leave)
 	u8 *gone;
 
 	emit_rsp_add(e, -8);
-	emit_call_exec(e);
+	emit_call_exec(e, (u64)(uintptr_t)jit_exec);
 	emit_bytes(e, (u8[]){0x84, 0xc0}, 2); /* test al, al */
 	gone = emit_jcc(e, 5);
 	load_guest(e);
@@ -100,6 +101,17 @@ static void make_exec(struct emit *e, const u8 *leave)
 	load_guest(e);
 	emit_mov_imm(e, H_T0, 0);
 	patch_here(emit_jump(e), leave);
+}
+
+static void make_exec_last(struct emit *e, const u8 *leave)
+{
+	emit_call_exec(e, (u64)(uintptr_t)jit_exec_last);
+	emit_mov_rr(e, H_T1, H_RAX);
+	load_guest(e);
+	emit_bytes(e, (u8[]){0x4d, 0x85, 0xdb}, 3); /* test r11, r11 */
+	patch_here(emit_jcc(e, 4), leave);
+	emit_load_slot(e, H_T0, CPU_OFF(st.rip));
+	emit_bytes(e, (u8[]){0x41, 0xff, 0xe3}, 3); /* jmp r11 */
 }
 
 /*
@@ -151,12 +163,8 @@ void jit_make_stubs(struct jit *j)
 	j->stubs.exec = e.p;
 	make_exec(&e, leave_t0);
 
-	/* exec, then leave whatever comes. */
 	j->stubs.exec_last = e.p;
-	emit_call_exec(&e);
-	load_guest(&e);
-	emit_mov_imm(&e, H_T0, 0);
-	patch_here(emit_jump(&e), leave_t0);
+	make_exec_last(&e, j->stubs.leave);
 
 	j->stubs.vec_load = e.p;
 	make_vec_load(&e, j->stubs.leave_rip);
