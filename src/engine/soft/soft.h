@@ -108,11 +108,19 @@ struct jc_ent { /* jump cache: linear address to block, for one context */
 };
 
 /* A translator's jump cache: 64-bit code that runs at lin, in the mode of the table. */
-enum { JUMP_BITS = 10, JUMP_ENTRIES = 1 << JUMP_BITS };
+enum { JUMP_BITS = 11, JUMP_ENTRIES = 1 << JUMP_BITS, JUMP_PAGE_BITS = 9 };
 
 struct jump_ent {
 	u64 lin;
 	const void *code;
+};
+
+/* That of kernel or user mode, with what is known of its entries, so as to keep what is good. */
+struct jumps {
+	struct jump_ent ent[JUMP_ENTRIES];
+	u64 pages[(1 << JUMP_PAGE_BITS) / 64]; /* hashes of pages that have entries */
+	bool used, local;		       /* there are entries, that are not global */
+	bool low, high;			       /* in this half of the address space */
 };
 
 struct ex_ent {	 /* instruction TLB */
@@ -133,8 +141,7 @@ struct soft_ctx {
 	u64 large[NR_VIEWS][TLB_ENTRIES / 64]; /* entries that may be such fragments */
 	struct ex_ent ex[EX_ENTRIES];
 	struct jc_ent jc[JC_ENTRIES];
-	bool jumps_used;
-	struct jump_ent jumps[2][JUMP_ENTRIES]; /* kernel, user */
+	struct jumps jumps[2]; /* kernel, user */
 };
 
 /* One line for each in soft/stats.c. */
@@ -262,13 +269,16 @@ void soft_code_written(struct soft *s, const void *p, u64 len);
 /* The translator's jump cache for the code that runs now. */
 static inline struct jump_ent *soft_jumps(const struct soft_cpu *sc)
 {
-	return sc->ctx->jumps[!!(sc->key & KEY_USER)];
+	return sc->ctx->jumps[!!(sc->key & KEY_USER)].ent;
 }
 
 static inline unsigned jump_index(u64 lin)
 {
 	return (unsigned)(lin ^ lin >> JUMP_BITS) & (JUMP_ENTRIES - 1);
 }
+
+/* Code for lin, where the CPU is, may be entered at code. */
+void soft_add_jump(struct soft_cpu *sc, u64 lin, const void *code);
 
 /* Empty a context's. */
 void soft_clear_jumps(struct soft_ctx *c);

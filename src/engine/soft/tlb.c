@@ -40,14 +40,56 @@ static void jc_drop(struct soft_ctx *c, u64 groups, bool (*keep)(const struct jc
 /* Nothing is looked up by an address that is not canonical. */
 #define NO_LIN (1ull << 63)
 
+static void jumps_clear(struct jumps *j)
+{
+	if (!j->used)
+		return;
+	for (unsigned i = 0; i < JUMP_ENTRIES; i++)
+		j->ent[i].lin = NO_LIN;
+	memset(j->pages, 0, sizeof(j->pages));
+	j->used = j->local = j->low = j->high = false;
+}
+
 void soft_clear_jumps(struct soft_ctx *c)
 {
-	if (!c->jumps_used)
-		return;
 	for (unsigned k = 0; k < ARRAY_SIZE(c->jumps); k++)
-		for (unsigned i = 0; i < JUMP_ENTRIES; i++)
-			c->jumps[k][i].lin = NO_LIN;
-	c->jumps_used = false;
+		jumps_clear(&c->jumps[k]);
+}
+
+static unsigned jump_page(u64 lin)
+{
+	u64 page = lin >> PAGE_BITS;
+
+	return (unsigned)(page ^ page >> JUMP_PAGE_BITS) & ((1 << JUMP_PAGE_BITS) - 1);
+}
+
+void soft_add_jump(struct soft_cpu *sc, u64 lin, const void *code)
+{
+	struct jumps *j = &sc->ctx->jumps[!!(sc->key & KEY_USER)];
+	const struct ex_ent *x = &sc->ctx->ex[lin >> PAGE_BITS & (EX_ENTRIES - 1)];
+	u64 tag = (lin & ~0xfffull) | is_user(sc->cpu);
+
+	j->ent[jump_index(lin)] = (struct jump_ent){lin, code};
+	j->pages[jump_page(lin) / 64] |= 1ull << jump_page(lin) % 64;
+	j->used = true;
+	if (x->tag != tag || !x->global)
+		j->local = true;
+	if ((i64)lin < 0)
+		j->high = true;
+	else
+		j->low = true;
+}
+
+/* Forget those in the page, and if it may be a large one, in its half of the address space. */
+static void jumps_drop_page(struct soft_ctx *c, u64 page, bool large)
+{
+	for (unsigned k = 0; k < ARRAY_SIZE(c->jumps); k++) {
+		struct jumps *j = &c->jumps[k];
+
+		if (j->pages[jump_page(page) / 64] >> jump_page(page) % 64 & 1 ||
+		    (large && ((i64)page < 0 ? j->high : j->low)))
+			jumps_clear(j);
+	}
 }
 
 static void jc_clear(struct soft_ctx *c)
@@ -113,7 +155,9 @@ static void ctx_clear_local(struct soft_ctx *c)
 			c->ex[i].tag = ~0ull;
 	jc_drop(c, c->jc_local, is_global, 0);
 	c->jc_local = 0;
-	soft_clear_jumps(c);
+	for (unsigned k = 0; k < ARRAY_SIZE(c->jumps); k++)
+		if (c->jumps[k].local)
+			jumps_clear(&c->jumps[k]);
 }
 
 /*
@@ -156,7 +200,7 @@ static void ctx_clear_page(struct soft_ctx *c, u64 page)
 	if ((c->ex[x].tag & ~1ull) == page)
 		c->ex[x].tag = ~0ull;
 	jc_drop(c, c->jc_used & ((i64)page < 0 ? ~0ull : jc_group_bit(page)), other_page, page);
-	soft_clear_jumps(c);
+	jumps_drop_page(c, page, c->large_gibs & gib_bit(page));
 	if (c->large_gibs & gib_bit(page))
 		ctx_clear_fragments(c, page);
 }
@@ -189,7 +233,7 @@ static struct soft_ctx *ctx_get(struct soft_cpu *sc, u16 pcid)
 			c = sc->ctxs[victim] = calloc(1, sizeof(*c));
 		if (!c) /* out of memory: the first context always exists */
 			c = sc->ctxs[0];
-		c->jumps_used = true; /* zero is not empty */
+		c->jumps[0].used = c->jumps[1].used = true; /* zero is not empty */
 		ctx_clear(c);
 		c->pcid = pcid;
 		c->valid = true;
@@ -730,7 +774,7 @@ int soft_cpu_init(struct vcpu *v, struct err *e)
 	sc->soft = s;
 	sc->shot = shot;
 	sc->ctxs[0] = sc->ctx = c;
-	c->jumps_used = true;
+	c->jumps[0].used = c->jumps[1].used = true;
 	c->valid = true;
 	ctx_clear(c);
 	view_clear(&sc->no_view);
