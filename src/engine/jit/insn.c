@@ -22,6 +22,7 @@ enum shape {
 	S_IMUL2,
 	S_IMUL3,
 	S_MUL, /* F6/F7: MUL, IMUL: digit */
+	S_DIV,
 	S_CMOV,
 	S_SETCC,
 	S_0F_G_E, /* 0F opcode, reg <- r/m */
@@ -36,6 +37,8 @@ enum shape {
 	S_XCHG,
 	S_XADD,
 	S_CMPXCHG,
+	S_CLI,
+	S_SWAPGS,
 };
 
 static const struct native {
@@ -75,6 +78,7 @@ static const struct native {
 	{exec_imul3, S_IMUL3},
 	{exec_mul, S_MUL, 4},
 	{exec_imul1, S_MUL, 5},
+	{exec_div, S_DIV},
 	{exec_cmovcc, S_CMOV},
 	{exec_setcc, S_SETCC},
 	{exec_bsf, S_0F_G_E, 0xbc},
@@ -93,6 +97,8 @@ static const struct native {
 	{exec_xchg, S_XCHG},
 	{exec_xadd, S_XADD},
 	{exec_cmpxchg, S_CMPXCHG},
+	{exec_cli, S_CLI},
+	{exec_swapgs, S_SWAPGS},
 };
 
 static const struct native *find_native(const struct op *op)
@@ -343,6 +349,68 @@ static void emit_mul(struct tr *t, const struct op *op, u8 digit)
 	emit_insn(&t->e, &i);
 }
 
+/* Unsigned only, where the quotient fits: rDX < the divisor, which so is not 0. */
+static bool emit_div(struct tr *t, const struct op *op)
+{
+	struct enc cmp = {.opcode = 0x3b, .reg = H_RDX}, div = {.opcode = 0xf7, .reg = 6};
+
+	if (op->size < 4)
+		return false;
+	memory(t, op, op->size, false);
+	set_size(&cmp, op->size);
+	set_size(&div, op->size);
+	use_rm(&cmp, op);
+	use_rm(&div, op);
+	t->home = FLAGS_HOST; /* undefined, and as such the compare's */
+	emit_insn(&t->e, &cmp);
+	tr_cold_jcc(t, op, 3);
+	emit_insn(&t->e, &div);
+	return true;
+}
+
+static void clear_bits8(struct tr *t, i32 slot, u8 bits)
+{
+	emit_insn(&t->e, &(struct enc){.opcode = 0x80,
+				       .reg = 4,
+				       .rm = {.kind = RM_SLOT, .disp = slot},
+				       .imm_size = 1,
+				       .imm = (u8)~bits});
+}
+
+/* The rest of op is for CPL 0; the exec function refuses the others. */
+static void need_cpl0(struct tr *t, const struct op *op)
+{
+	tr_spill_live(t, op);
+	emit_insn(&t->e, &(struct enc){.opcode = 0x80,
+				       .reg = 7,
+				       .rm = {.kind = RM_SLOT, .disp = CPU_OFF(cpl)},
+				       .imm_size = 1});
+	tr_cold_jcc(t, op, 5);
+}
+
+static bool emit_cli(struct tr *t, const struct op *op)
+{
+	if (t->b->key & KEY_USER)
+		return false;
+	need_cpl0(t, op);
+	clear_bits8(t, CPU_OFF(st.rflags) + 1, FL_IF >> 8);
+	return true;
+}
+
+static bool emit_swapgs(struct tr *t, const struct op *op)
+{
+	if (t->b->key & KEY_USER)
+		return false;
+	need_cpl0(t, op);
+	emit_load_slot(&t->e, H_T0, CPU_OFF(st.seg[SEG_GS].base));
+	emit_load_slot(&t->e, H_T1, CPU_OFF(st.kernel_gs_base));
+	emit_store_slot(&t->e, H_T0, CPU_OFF(st.kernel_gs_base));
+	emit_store_slot(&t->e, H_T1, CPU_OFF(st.seg[SEG_GS].base));
+	emit_store_slot(&t->e, H_T1, CPU_OFF(seg_base[SEG_GS]));
+	clear_bits8(t, CPU_OFF(seg_flat), 1 << SEG_GS); /* that it is flat need not be known */
+	return true;
+}
+
 static void emit_setcc(struct tr *t, const struct op *op)
 {
 	struct enc i = {.map = 1, .opcode = (u8)(0x90 | (op->opcode & 15)), .byte_rm = true};
@@ -405,14 +473,30 @@ static void emit_bare(struct tr *t, unsigned size, u8 opcode)
 	emit8(&t->e, opcode);
 }
 
+/* The value waits in memory while the stack's address is checked. */
+static void push_memory(struct tr *t, const struct op *op)
+{
+	tr_address(t, op, 8, false, 1);
+	emit_bytes(&t->e, (u8[]){0x4d, 0x8b, 0x1a}, 3); /* mov r11, [r10] */
+	emit_store_slot(&t->e, H_T1, CPU_OFF(jit_target));
+	tr_stack_address(t, op, -8, 8, true);
+	emit_load_slot(&t->e, H_T1, CPU_OFF(jit_target));
+	emit_bytes(&t->e, (u8[]){0x4d, 0x89, 0x1a}, 3); /* mov [r10], r11 */
+	emit_lea(&t->e, H_GUEST_RSP, H_GUEST_RSP, -1, 0, -8);
+}
+
 /* T0 -> [stack] was checked: store T1, move RSP. */
 static bool emit_push(struct tr *t, const struct op *op)
 {
 	unsigned g = (op->form == FORM_REG ? op->reg : op->rm) >> 3;
 	struct enc i = {.w = true, .opcode = 0x89, .rm = {.kind = RM_AT_T0}};
 
-	if (op->size != 8 || op->flags & OP_MEM || op->form == FORM_NONE)
+	if (op->size != 8 || op->form == FORM_NONE)
 		return false;
+	if (op->flags & OP_MEM) {
+		push_memory(t, op);
+		return true;
+	}
 	if (op->form == FORM_IMM && (u64)(i64)(i32)op->imm != op->imm)
 		return false;
 	tr_stack_address(t, op, -8, 8, true);
@@ -547,10 +631,12 @@ static bool emit_shape(struct tr *t, const struct op *op, const struct native *n
 	case S_BSWAP: return emit_bswap(t, op);
 	case S_CBW: emit_bare(t, op->size, 0x98); return true;
 	case S_CWD: emit_bare(t, op->size, 0x99); return true;
-	case S_NOP: return !(op->flags & OP_MEM);
 	case S_PUSH: return emit_push(t, op);
 	case S_POP: return emit_pop(t, op);
 	case S_LEAVE: return emit_leave(t, op);
+	case S_DIV: return emit_div(t, op);
+	case S_CLI: return emit_cli(t, op);
+	case S_SWAPGS: return emit_swapgs(t, op);
 	case S_XCHG: return emit_exchange(t, op, 0, 0x86);
 	case S_XADD: return emit_exchange(t, op, 1, 0xc0);
 	case S_CMPXCHG: return emit_cmpxchg(t, op);
@@ -566,6 +652,8 @@ bool tr_emit_insn(struct tr *t, const struct op *op)
 		tr_emit_vec(t, op);
 		return true;
 	}
+	if (n && n->shape == S_NOP) /* memory operands are not touched */
+		return true;
 	if (!n || op->size > 8 || high_conflict(op))
 		return false;
 	/* Address sizes but 64 bits, and what only looks like memory. */

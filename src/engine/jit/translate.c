@@ -178,7 +178,7 @@ static struct cold *cold_of(struct tr *t, const struct op *op)
 	return c;
 }
 
-static void cold_jcc(struct tr *t, const struct op *op, unsigned cc)
+void tr_cold_jcc(struct tr *t, const struct op *op, unsigned cc)
 {
 	struct cold *c = cold_of(t, op);
 
@@ -196,7 +196,7 @@ static void check(struct tr *t, const struct op *op, unsigned size, bool write, 
 
 	if (align > 1) {
 		emit_bytes(e, (u8[]){0x41, 0xf6, 0xc2, (u8)(align - 1)}, 4); /* test r10b, */
-		cold_jcc(t, op, 5);
+		tr_cold_jcc(t, op, 5);
 	}
 	emit_bytes(e, (u8[]){0x45, 0x89, 0xd3}, 3);    /* mov r11d, r10d */
 	emit_bytes(e, (u8[]){0x41, 0xc1, 0xeb, 8}, 4); /* shr r11d, 8 */
@@ -207,7 +207,7 @@ static void check(struct tr *t, const struct op *op, unsigned size, bool write, 
 	emit32(e, tag);
 	emit_bytes(e, (u8[]){0x49, 0x81, 0xfa}, 3); /* cmp r10, */
 	emit32(e, PAGE_SIZE_4K - size);
-	cold_jcc(t, op, 7);
+	tr_cold_jcc(t, op, 7);
 	emit_bytes(e, (u8[]){0x4d, 0x03, 0x93}, 3); /* add r10, [r11 + host] */
 	emit32(e, tag + offsetof(struct tlb_ent, host));
 }
@@ -295,11 +295,16 @@ static void ensure_vec(struct tr *t, unsigned off)
 	patch_here(over, t->e.p);
 }
 
-static void emit_by_exec(struct tr *t, const struct op *op)
+void tr_spill_live(struct tr *t, const struct op *op)
 {
 	if (live_before(t, op))
 		tr_spill_flags(t);
 	t->home = FLAGS_MEMORY;
+}
+
+static void emit_by_exec(struct tr *t, const struct op *op)
+{
+	tr_spill_live(t, op);
 	call_exec(t, op, t->j->stubs.exec);
 	ensure_vec(t, op->off + op->len);
 }
@@ -416,7 +421,7 @@ void tr_check_canonical(struct tr *t, const struct op *op)
 	emit_bytes(e, (u8[]){0x49, 0xc1, 0xe3, 16}, 4); /* shl r11, 16 */
 	emit_bytes(e, (u8[]){0x49, 0xc1, 0xfb, 16}, 4); /* sar r11, 16 */
 	emit_bytes(e, (u8[]){0x4d, 0x39, 0xd3}, 3);	/* cmp r11, r10 */
-	cold_jcc(t, op, 5);
+	tr_cold_jcc(t, op, 5);
 	t->cold[t->nr_cold - 1].last = true;
 }
 

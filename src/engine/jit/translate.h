@@ -62,6 +62,12 @@ void tr_flags_for(struct tr *t, const struct op *op);
 /* Effective address of op into T0, without the segment's base. */
 void tr_ea(struct tr *t, const struct op *op);
 
+/* Live flags to memory, for op that clobbers the host's. */
+void tr_spill_live(struct tr *t, const struct op *op);
+
+/* If cc: the exec function does op. */
+void tr_cold_jcc(struct tr *t, const struct op *op, unsigned cc);
+
 void tr_check_canonical(struct tr *t, const struct op *op);
 void tr_push_return(struct tr *t, i64 next);
 void tr_dispatch(struct tr *t);
