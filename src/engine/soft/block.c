@@ -164,6 +164,7 @@ static void flush_blocks_locked(struct soft *s)
 
 		sc->link = NULL;
 		sc->next = NULL;
+		sc->engine_link = NULL;
 		for (unsigned k = 0; k < NR_CONTEXTS; k++)
 			forget_blocks(sc->ctxs[k]);
 	}

@@ -336,6 +336,7 @@ enum vcpu_exit soft_run(struct vcpu *v, u64 budget)
 	/* Only now: whoever flushes the blocks clears these of all vCPUs that are outside. */
 	sc->next = NULL;
 	sc->link = NULL;
+	sc->engine_link = NULL;
 	how = setjmp(cpu->on_fault);
 	if (how && !thrown(cpu, sc, how))
 		why = VCPU_EXIT_SHUTDOWN;
