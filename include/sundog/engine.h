@@ -19,6 +19,7 @@
 #include "sundog/irq.h"
 
 struct err;
+struct param;
 struct machine;
 struct cpu_state;    /* opaque here; src/isa/x86/state.h has the x86 one */
 struct cpu_features; /* opaque here: what the guest is shown */
@@ -74,6 +75,8 @@ struct vcpu {
 struct engine_ops {
 	const char *name; /* "kvm", "jit", "interp": what the user types */
 	const char *doc;  /* one line for --engine=help */
+	/* Of "NAME,KEY=VALUE", which init() applies to what is its own; NULL: none. */
+	const struct param *params;
 
 	/* Can it run here, and fast?  0, or why not.  Called before anything is built. */
 	int (*probe)(struct err *e);

@@ -14,7 +14,7 @@
 /* What the user asked for, parsed; strings are borrowed for the machine's life. */
 struct machine_cfg {
 	const char *board;  /* "pc" */
-	const char *engine; /* "auto", "interp" */
+	const char *engine; /* "auto", "interp", "jit,hot=2" */
 	const char *cpu;    /* model */
 	unsigned nr_cpus;
 	u64 memory;					/* bytes */

@@ -35,7 +35,7 @@ static const struct option options[] = {
 	{"cpus", "N", "number of CPUs (default: 1)", OPTION_NUM, CFG(nr_cpus)},
 	{"cpu", "MODEL", "CPU model (default: x86-64-v2); \"help\" lists them", OPTION_STR,
 	 CFG(cpu)},
-	{"engine", "NAME",
+	{"engine", "NAME[,KEY=VALUE]...",
 	 "what runs the guest's instructions (default: auto);\n\"help\" lists them", OPTION_STR,
 	 CFG(engine)},
 	{"console", "WHERE", "the first serial port: stdio (default), pty, file:PATH, none",

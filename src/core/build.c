@@ -44,10 +44,9 @@ static int choose_board(struct machine *m, struct err *e)
 	return name_unknown("board", want, names, e);
 }
 
-/* "auto": the first that works here. */
-static int choose_engine(struct machine *m, struct err *e)
+static int find_engine(struct machine *m, const char *want, struct err *e)
 {
-	const char *names[MAX_NAMES] = {NULL}, *want = m->cfg->engine ? m->cfg->engine : "auto";
+	const char *names[MAX_NAMES] = {NULL};
 	bool any = !strcmp(want, "auto");
 
 	for (unsigned i = 0; engines[i] && i < MAX_NAMES - 1; i++) {
@@ -68,6 +67,22 @@ static int choose_engine(struct machine *m, struct err *e)
 	if (any)
 		return e->code ? e->code : err_set(e, -ENODEV, "there is no engine");
 	return name_unknown("engine", want, names, e);
+}
+
+/* "auto": the first that works here.  Those with options look at them again when they start. */
+static int choose_engine(struct machine *m, struct err *e)
+{
+	static const struct param none[] = {{NULL}};
+	struct opts *o = opts_parse(m->cfg->engine ? m->cfg->engine : "auto", e);
+	int r;
+
+	if (!o)
+		return e->code;
+	r = find_engine(m, opts_type(o), e);
+	if (r == 0 && !m->engine->params)
+		r = opts_apply(o, none, NULL, e);
+	opts_free(o);
+	return r;
 }
 
 /* The model, cut down to what every engine that works here can show. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * code.c - memory for translated code: one memfd, mapped once to write and once to run, so
- * that no page is ever both.  Filled in halves: when one is full all blocks are given up, and
- * the half is filled again once every vCPU has passed the top of its run loop since.
+ * that no page is ever both.  Filled in halves: when both are full all blocks are given up, and
+ * a half is filled again once every vCPU has passed the top of its run loop since.
  */
 #include <sys/mman.h>
 #include <unistd.h>
@@ -15,57 +15,67 @@ enum { MIN_ROOM = 64 << 10 };
 int jit_code_init(struct jit *j, struct err *e)
 {
 	j->fd = memfd_create("sundog-code", MFD_CLOEXEC);
-	if (j->fd < 0 || ftruncate(j->fd, CODE_SIZE))
+	if (j->fd < 0 || ftruncate(j->fd, (off_t)j->size))
 		return err_set(e, -errno, "no memory for translated code: %s; try --engine interp",
 			       strerror(errno));
-	j->rw = mmap(NULL, CODE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, j->fd, 0);
-	j->rx = mmap(NULL, CODE_SIZE, PROT_READ | PROT_EXEC, MAP_SHARED, j->fd, 0);
+	j->rw = mmap(NULL, j->size, PROT_READ | PROT_WRITE, MAP_SHARED, j->fd, 0);
+	j->rx = mmap(NULL, j->size, PROT_READ | PROT_EXEC, MAP_SHARED, j->fd, 0);
 	if (j->rw == MAP_FAILED || j->rx == MAP_FAILED)
 		return err_set(e, -EPERM,
 			       "this host forbids executable memory: %s; use --engine interp",
 			       strerror(errno));
 	j->at = j->rw;
+	j->dead[1] = 1; /* before all epochs */
 	return 0;
 }
 
 void jit_code_destroy(struct jit *j)
 {
 	if (j->rw && j->rw != MAP_FAILED)
-		munmap(j->rw, CODE_SIZE);
+		munmap(j->rw, j->size);
 	if (j->rx && j->rx != MAP_FAILED)
-		munmap(j->rx, CODE_SIZE);
+		munmap(j->rx, j->size);
 	if (j->fd >= 0)
 		close(j->fd);
 }
 
 static u8 *half_start(const struct jit *j, unsigned half)
 {
-	return half ? j->rw + CODE_SIZE / NR_HALVES : j->stubs_end;
+	return half ? j->rw + j->size / NR_HALVES : j->stubs_end;
 }
 
 static u8 *half_end(const struct jit *j, unsigned half)
 {
-	return j->rw + CODE_SIZE / NR_HALVES * (half + 1);
+	return j->rw + j->size / NR_HALVES * (half + 1);
+}
+
+static bool half_full(const struct jit *j)
+{
+	return half_end(j, j->half) - j->at < MIN_ROOM;
 }
 
 bool jit_code_full(const struct jit *j)
 {
-	return half_end(j, j->half) - j->at < MIN_ROOM && !j->retired[j->half];
+	return half_full(j) && !j->dead[!j->half];
+}
+
+void jit_code_flushed(struct jit *j, u64 epoch)
+{
+	for (unsigned i = 0; i < NR_HALVES; i++)
+		j->dead[i] = epoch;
 }
 
 bool jit_code_room(struct jit *j, struct emit *e)
 {
-	if (half_end(j, j->half) - j->at < MIN_ROOM) {
+	if (half_full(j)) {
 		unsigned other = !j->half;
 
-		if (j->retired[other] && !soft_all_past(j->soft, j->retired[other]))
+		if (!j->dead[other] || !soft_all_past(j->soft, j->dead[other]))
 			return false;
-		if (jit_code_full(j)) /* all blocks must go first */
-			return false;
-		j->retired[other] = 0;
 		j->half = other;
 		j->at = half_start(j, other);
 	}
+	j->dead[j->half] = 0;
 	*e = (struct emit){.p = j->at, .end = half_end(j, j->half)};
 	return true;
 }

@@ -11,6 +11,10 @@
 #include "isa/x86/flags.h"
 #include "isa/x86/insn.h"
 #include "sundog/err.h"
+#include "sundog/opts.h"
+
+/* hot: what block.runs holds; cache: what a rel32 reaches. */
+enum { MAX_HOT = 0xffff, MIN_CACHE = 256 << 10, MAX_CACHE = 1 << 30 };
 
 /* --- flags between the two forms ---------------------------------------------------------- */
 
@@ -163,7 +167,7 @@ static void killed(struct soft *s, struct block *b)
 
 	if (!c)
 		return;
-	b->code = NULL;
+	__atomic_store_n(&b->code, NULL, __ATOMIC_RELAXED);
 	while (c->incoming) {
 		struct jit_link *l = c->incoming;
 
@@ -181,9 +185,7 @@ static void killed(struct soft *s, struct block *b)
 
 static void flushed(struct soft *s, u64 epoch)
 {
-	struct jit *j = jit_of(s);
-
-	j->retired[j->half] = epoch;
+	jit_code_flushed(jit_of(s), epoch);
 }
 
 /* --- into code
@@ -234,7 +236,7 @@ static void h_enter(struct x86_cpu *cpu, const struct op *op)
 	}
 }
 
-static void translate(struct soft *s, struct block *b)
+static bool translate(struct soft *s, struct block *b)
 {
 	struct jit *j = jit_of(s);
 	struct jit_code *c = NULL;
@@ -245,13 +247,15 @@ static void translate(struct soft *s, struct block *b)
 		if (c) {
 			__atomic_store_n(&b->code, c, __ATOMIC_RELEASE);
 			__atomic_store_n(&b->ops[0].fn, h_enter, __ATOMIC_RELEASE);
-		} else {
-			__atomic_store_n(&b->ops[0].fn, b->first, __ATOMIC_RELEASE);
+		} else { /* again later, if it still exists then */
+			atomic_store(&b->runs, 0);
+			j->refused++;
 			if (jit_code_full(j))
 				atomic_store(&s->flush_wanted, true);
 		}
 	}
 	pthread_mutex_unlock(&s->lock);
+	return c != NULL;
 }
 
 static void h_count(struct x86_cpu *cpu, const struct op *op)
@@ -259,9 +263,12 @@ static void h_count(struct x86_cpu *cpu, const struct op *op)
 	struct soft_cpu *sc = soft_cpu(cpu);
 	struct block *b = block_of(op);
 
-	if (atomic_fetch_add_explicit(&b->runs, 1, memory_order_relaxed) + 1 == HOT)
-		translate(sc->soft, b);
-	b->first(cpu, op);
+	if (atomic_fetch_add_explicit(&b->runs, 1, memory_order_relaxed) + 1u ==
+		    jit_of(sc->soft)->hot &&
+	    translate(sc->soft, b))
+		h_enter(cpu, op);
+	else
+		b->first(cpu, op);
 }
 
 /* The interpreter's, and then counting where it pays. */
@@ -276,9 +283,32 @@ static void finish(struct soft *s, struct block *b)
 /* --- the engine
  * ----------------------------------------------------------------------------------------- */
 
+static const struct param params[] = {
+	{"hot", PARAM_U32, offsetof(struct jit, hot), "4", "runs before a block is translated"},
+	{"cache", PARAM_SIZE, offsetof(struct jit, size), "32M", "room for translated code"},
+	{NULL},
+};
+
+static int jit_options(struct jit *j, const char *spec, struct err *e)
+{
+	struct opts *o = opts_parse(spec ? spec : "jit", e);
+	int r = o ? opts_apply(o, params, j, e) : e->code;
+
+	opts_free(o);
+	if (r)
+		return r;
+	if (!j->hot || j->hot > MAX_HOT)
+		return err_set(e, -EINVAL, "jit: hot=%u must be from 1 to %u", j->hot, MAX_HOT);
+	j->size &= ~(u64)(NR_HALVES * PAGE_SIZE_4K - 1);
+	if (j->size < MIN_CACHE || j->size > MAX_CACHE)
+		return err_set(e, -EINVAL, "jit: cache must be from %uK to %uM", MIN_CACHE >> 10,
+			       MAX_CACHE >> 20);
+	return 0;
+}
+
 static int jit_probe(struct err *e)
 {
-	struct jit j = {.fd = -1};
+	struct jit j = {.fd = -1, .size = MIN_CACHE};
 	int r = jit_code_init(&j, e);
 
 	jit_code_destroy(&j);
@@ -294,7 +324,9 @@ static int jit_init(struct machine *m, struct err *e)
 	if (!j)
 		return err_set(e, -ENOMEM, "not enough memory for the translator");
 	j->fd = -1;
-	r = jit_code_init(j, e);
+	r = jit_options(j, m->cfg->engine, e);
+	if (r == 0)
+		r = jit_code_init(j, e);
 	if (r == 0)
 		r = soft_run_init(m, e);
 	if (r) {
@@ -338,7 +370,6 @@ static enum vcpu_exit jit_run(struct vcpu *v, u64 budget)
 
 	syscall(SYS_arch_prctl, ARCH_SET_GS, (unsigned long)(uintptr_t)x86_cpu(v));
 	sc->counted = budget != 0;
-	sc->engine_link = NULL;
 	return soft_run(v, budget);
 }
 
@@ -355,6 +386,7 @@ static void jit_stats(struct machine *m, FILE *f)
 const struct engine_ops jit_engine = {
 	.name = "jit",
 	.doc = "translator: hot guest code as host code",
+	.params = params,
 	.probe = jit_probe,
 	.limit_features = soft_limit_features,
 	.init = jit_init,

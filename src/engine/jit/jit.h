@@ -2,7 +2,7 @@
 /*
  * jit.h - the translator: hot blocks as host code.
  *
- * The interpreter runs everything first and counts; a block that has run HOT times is
+ * The interpreter runs everything first and counts; a block that has run j->hot times is
  * translated, and from then on its first op's handler enters the code.  Code leads to other
  * code by links within a page and by the jump cache across pages, and leaves to the run loop
  * for everything else.
@@ -25,7 +25,7 @@
 #include "engine/jit/emit.h"
 #include "engine/soft/soft.h"
 
-enum { HOT = 4, CODE_SIZE = 32 << 20, NR_HALVES = 2, MAX_LINKS = 2 };
+enum { NR_HALVES = 2, MAX_LINKS = 2 };
 
 /* A direct branch out of translated code. */
 struct jit_link {
@@ -60,14 +60,16 @@ struct jit_stubs {
 
 struct jit {
 	struct soft *soft;
+	u32 hot;  /* option: runs before a block is translated */
+	u64 size; /* option "cache": bytes of code */
 	void (*interp_finish)(struct soft *s, struct block *b);
 	u8 *rw, *rx; /* two mappings of the code cache */
 	int fd;
 	struct jit_stubs stubs;
 	u8 *stubs_end;
-	unsigned half;		/* filled now */
-	u8 *at;			/* next free byte, writable */
-	u64 retired[NR_HALVES]; /* epoch at which a half was given up; 0: free */
+	unsigned half;	     /* filled now */
+	u8 *at;		     /* next free byte, writable */
+	u64 dead[NR_HALVES]; /* epoch since which no code in a half is in use; 0: some is */
 	u64 translated, bytes, links, refused;
 };
 
@@ -83,6 +85,7 @@ int jit_code_init(struct jit *j, struct err *e);
 void jit_code_destroy(struct jit *j);
 bool jit_code_room(struct jit *j, struct emit *e); /* false: nothing to be had now */
 bool jit_code_full(const struct jit *j);	   /* until all blocks are given up */
+void jit_code_flushed(struct jit *j, u64 epoch);   /* they were */
 static inline const u8 *jit_rx(const struct jit *j, const u8 *p)
 {
 	return j->rx + (p - j->rw);

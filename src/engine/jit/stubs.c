@@ -144,7 +144,7 @@ static void make_vec_load(struct emit *e, const u8 *leave_rip)
 
 void jit_make_stubs(struct jit *j)
 {
-	struct emit e = {.p = j->rw, .end = j->rw + CODE_SIZE / NR_HALVES};
+	struct emit e = {.p = j->rw, .end = j->rw + j->size / NR_HALVES};
 	const u8 *leave_t0;
 
 	j->stubs.enter = (void *)(uintptr_t)jit_rx(j, e.p);
