@@ -555,7 +555,9 @@ static bool emit_exchange(struct tr *t, const struct op *op, u8 map, u8 opcode)
 	if (i.rm.kind == RM_SLOT)
 		i.lock = false;
 	emit_insn(&t->e, &i);
-	put_reg(t, op->reg);
+	/* XADD of a register with itself: the sum stays. */
+	if (i.rm.kind != RM_SLOT || op->rm >> 3 != op->reg >> 3)
+		put_reg(t, op->reg);
 	zero_upper(t, &i, op->size);
 	return true;
 }
