@@ -10,6 +10,10 @@
  * Of the code that a block's direct branches lead to, a few instructions are looked at, to
  * see which flags are dead there.  The bytes looked at are the block's too (block->peek): if
  * they are written, it dies.
+ *
+ * So there are flags that are wrong because nobody reads them: in the frame of a fault whose
+ * handler does not care, and for what a store of this very block puts in place of the
+ * instructions behind it.
  */
 #include "engine/jit/translate.h"
 
@@ -22,9 +26,27 @@ static u16 reads(const struct insn *in)
 	return in->fl_in & FL_ARITH;
 }
 
+/*
+ * What these leave undefined hosts write.  Others (MUL, DIV, BSF, TZCNT) may keep it: then it
+ * must be the guest's that they keep, not what our own code left there.
+ */
+static bool writes_undefined(const struct insn *in)
+{
+	exec_fn *const fns[] = {exec_and, exec_or,   exec_xor, exec_test, exec_shl,
+				exec_shr, exec_sar,  exec_rol, exec_ror,  exec_rcl,
+				exec_rcr, exec_shld, exec_shrd};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(fns); i++)
+		if (in->fn == fns[i])
+			return true;
+	return false;
+}
+
 static u16 kills(const struct insn *in)
 {
-	return (in->fl_out | in->fl_undef) & FL_ARITH & ~in->fl_maybe;
+	u16 undef = in->fl_undef && writes_undefined(in) ? in->fl_undef : 0;
+
+	return (in->fl_out | undef) & FL_ARITH & ~in->fl_maybe;
 }
 
 static u16 writes(const struct insn *in)
