@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * guest.c - runs a case on the interpreter: a machine of one CPU in ring 3 of long mode, with
+ * guest.c - runs a case on an engine: a machine of one CPU in ring 3 of long mode, with
  * descriptor tables like those of Linux, the arena mapped as on the host, and a kernel in the
  * upper half that halts at every exception.
  */
 #include <cpuid.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include "insn/insn_test.h"
 #include "isa/x86/priv.h"
@@ -46,6 +50,12 @@ static struct region region = {.name = "ram", .size = RAM, .kind = REGION_RAM};
 static struct device dma = {.machine = &m, .id = "test"};
 static struct x86_cpu *cpu;
 static u8 *ram;
+
+static struct {
+	pthread_t thread;
+	_Atomic u64 run; /* odd: one is under way */
+	_Atomic bool stop;
+} watchdog;
 
 const u8 *guest_arena(void)
 {
@@ -153,8 +163,62 @@ static bool die(const struct err *e)
 	return false;
 }
 
-bool guest_init(void)
+bool guest_translates(void)
 {
+	return !strcmp(m.engine->name, "jit");
+}
+
+u64 guest_translated(void)
+{
+	char *text = NULL, *at;
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
+	u64 n = 0;
+
+	if (!f)
+		return 0;
+	m.engine->stats(&m, f);
+	fclose(f);
+	at = strstr(text, "  translated:");
+	while (at && at > text && at[-1] != '\n')
+		at--;
+	if (at)
+		n = strtoull(at, NULL, 10);
+	free(text);
+	return n;
+}
+
+/* Ends a run without a budget that does not end: two looks later it is the same one. */
+static void *watch(void *arg)
+{
+	struct timespec pause = {.tv_nsec = 20000000};
+
+	for (u64 last = 0; !atomic_load(&watchdog.stop); nanosleep(&pause, NULL)) {
+		u64 now = atomic_load(&watchdog.run);
+
+		if (now & 1 && now == last)
+			vcpu_raise(&cpu->v, VCPU_STOP);
+		last = now;
+	}
+	return NULL;
+}
+
+/* The host's signals are for the thread that runs the cases. */
+static bool start_watchdog(void)
+{
+	sigset_t all, before;
+	bool ok;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	ok = !pthread_create(&watchdog.thread, NULL, watch, NULL);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return ok;
+}
+
+bool guest_init(const char *engine)
+{
+	size_t name_len = strcspn(engine, ",");
 	struct err e = {.msg = "cannot make the guest"};
 	struct vcpu *v;
 
@@ -168,8 +232,13 @@ bool guest_init(void)
 	m.ram_size = RAM;
 	m.mem = as_new("mem", 1ull << 40);
 	m.pio = as_new("pio", 1 << 16);
+	cfg.engine = engine;
 	for (unsigned i = 0; engines[i] && !m.engine; i++)
-		m.engine = strcmp(engines[i]->name, "interp") ? NULL : engines[i];
+		if (strlen(engines[i]->name) == name_len &&
+		    !strncmp(engines[i]->name, engine, name_len))
+			m.engine = engines[i];
+	if (!m.engine)
+		return die(&(struct err){.msg = "no such engine"});
 	if (as_map(m.mem, &region) || clock_init(&m, &e) || x86_isa.features(&m, cfg.cpu, &e))
 		return die(&e);
 	all_features(m.features);
@@ -183,11 +252,15 @@ bool guest_init(void)
 	make_tables();
 	make_pages();
 	make_cpu();
-	return true;
+	return !guest_translates() || start_watchdog();
 }
 
 void guest_fini(void)
 {
+	if (guest_translates()) {
+		atomic_store(&watchdog.stop, true);
+		pthread_join(watchdog.thread, NULL);
+	}
 	m.engine->vcpu_destroy(&cpu->v);
 	x86_isa.vcpu_free(&cpu->v);
 	m.engine->destroy(&m);
@@ -289,7 +362,14 @@ void guest_run(const struct test_case *c, struct outcome *out)
 	enum vcpu_exit why;
 
 	load(&c->in);
-	why = m.engine->run(&cpu->v, BUDGET);
+	if (guest_translates()) {
+		atomic_store(&cpu->v.pending, 0);
+		atomic_fetch_add(&watchdog.run, 1);
+		why = m.engine->run(&cpu->v, 0);
+		atomic_fetch_add(&watchdog.run, 1);
+	} else {
+		why = m.engine->run(&cpu->v, BUDGET);
+	}
 	*out = (struct outcome){.vector = VECTOR_TIMEOUT};
 	if (why == VCPU_EXIT_HALTED && range_fits(st->rip - KERNEL - HANDLERS, 1, 4096))
 		take_frame(out);

@@ -67,13 +67,18 @@ __asm__(".text\n"
 	"	call host_on_signal\n"
 	"	pop %rbx\n"
 	"	test %eax, %eax\n"
-	"	jz 2f\n"
+	"	jz 3f\n"
 	"	mov host_sel+0(%rip), %ds; mov host_sel+2(%rip), %es\n"
 	"	cmpl $0, host_have_bases(%rip)\n"
 	"	je 2f\n"
 	"	mov host_base+0(%rip), %rax; wrfsbase %rax\n"
 	"	mov host_base+8(%rip), %rax; wrgsbase %rax\n"
-	"2:	ret\n");
+	"2:	ret\n"
+	/* A tick while the guest runs: an engine may have put something at GS. */
+	"3:	cmpl $0, host_have_bases(%rip)\n"
+	"	je 2b\n"
+	"	mov host_base+8(%rip), %rax; wrgsbase %rax\n"
+	"	ret\n");
 
 /* In the order of enum gpr. */
 static const u8 gpr_of[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP,

@@ -89,6 +89,7 @@ struct gen_cfg {
 	bool cs32;     /* there is SEL_CS32 */
 	int row;       /* only this one, or -1 */
 	bool no_seq;
+	bool patch_no_flags; /* what a sequence changes in itself has nothing to do with flags */
 };
 
 void gen_init(const struct gen_cfg *cfg);
@@ -125,7 +126,11 @@ extern const struct test_case *host_current;
 
 /* --- guest.c ----------------------------------------------------------------------------- */
 
-bool guest_init(void);
+/* engine: as for --engine.  Translators run without a budget, or they would interpret. */
+bool guest_init(const char *engine);
+bool guest_translates(void);
+/* Blocks translated until now. */
+u64 guest_translated(void);
 void guest_fini(void);
 /* Empty TLB, no blocks. */
 void guest_forget(void);
