@@ -512,6 +512,65 @@ struct block *soft_one_shot(struct x86_cpu *cpu)
 	return b;
 }
 
+static struct straddle *straddle_at(struct soft_cpu *sc, u64 lin)
+{
+	return &sc->straddles[(lin >> PAGE_BITS ^ lin >> (PAGE_BITS + 6)) % NR_STRADDLES];
+}
+
+/* Are the bytes at lin, across the page, those that it was made from?  May raise. */
+static bool same_bytes(struct x86_cpu *cpu, u64 lin, const u8 *bytes, unsigned len)
+{
+	unsigned first = PAGE_SIZE_4K - (lin & 0xfff);
+	const u8 *page;
+	gpa_t gpa;
+
+	page = soft_fetch_page(cpu, lin, &gpa);
+	if (!page)
+		return false;
+	for (unsigned i = 0; i < first; i++)
+		if ((u8)ram_load(page + (lin & 0xfff) + i, 1) != bytes[i])
+			return false;
+	lin += first;
+	page = soft_fetch_page(cpu, cpu->long_mode ? lin : (u32)lin, &gpa);
+	if (!page)
+		return false;
+	for (unsigned i = first; i < len; i++)
+		if ((u8)ram_load(page + i - first, 1) != bytes[i])
+			return false;
+	return true;
+}
+
+/* The block of an instruction at lin that goes across the page, if it was met before. */
+static struct block *find_straddle(struct x86_cpu *cpu, u64 lin)
+{
+	struct soft_cpu *sc = soft_cpu(cpu);
+	const struct straddle *t;
+
+	if ((lin & 0xfff) + MAX_INSN <= PAGE_SIZE_4K)
+		return NULL;
+	t = straddle_at(sc, lin);
+	if (!t->block || t->lin != lin || t->block->key != sc->key || atomic_load(&t->block->dead))
+		return NULL;
+	return same_bytes(cpu, lin, t->bytes, t->block->len) ? t->block : NULL;
+}
+
+static void keep_straddle(struct x86_cpu *cpu, u64 lin, const struct block *b)
+{
+	struct soft_cpu *sc = soft_cpu(cpu);
+	struct straddle *t = straddle_at(sc, lin);
+	size_t size = sizeof(*b) + (1 + OPS_AFTER) * sizeof(struct op);
+
+	if (sc->key & KEY_LIMITED || (lin & 0xfff) + b->len <= PAGE_SIZE_4K)
+		return;
+	if (!t->block)
+		t->block = malloc(size);
+	if (!t->block)
+		return;
+	memcpy((void *)t->block, (const void *)b, size);
+	t->lin = lin;
+	fetch(cpu, lin, t->bytes, 0, b->len);
+}
+
 /* --- finding -----------------------------------------------------------------------------------
  */
 
@@ -553,6 +612,8 @@ struct block *soft_find_block(struct x86_cpu *cpu)
 	if (!cpu->long_mode)
 		lin = (u32)lin;
 	b = second_place(sc, lin);
+	if (!b)
+		b = find_straddle(cpu, lin);
 	if (b)
 		return b;
 	sc->stats.lookups++;
@@ -563,8 +624,11 @@ struct block *soft_find_block(struct x86_cpu *cpu)
 	b = hash_find(sc->soft, page + (lin & 0xfff), soft_key(cpu));
 	if (!b)
 		b = build(cpu, page, lin & 0xfff);
-	if (!b)
-		return soft_one_shot(cpu);
+	if (!b) {
+		b = soft_one_shot(cpu);
+		keep_straddle(cpu, lin, b);
+		return b;
+	}
 	/* Near the end of a code segment every instruction is checked by itself. */
 	if (sc->key & KEY_LIMITED && cpu->st.rip + b->len - 1 > cpu->st.seg[SEG_CS].limit) {
 		b = soft_one_shot(cpu);

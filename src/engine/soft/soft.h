@@ -144,6 +144,15 @@ struct soft_ctx {
 	struct jumps jumps[2]; /* kernel, user */
 };
 
+/* An instruction across the end of a page is in no block that is shared: one that a CPU met. */
+enum { NR_STRADDLES = 64 };
+
+struct straddle {
+	u64 lin;
+	struct block *block; /* of that instruction, or NULL */
+	u8 bytes[16];	     /* what it was made from: both pages are looked at each time */
+};
+
 /* One line for each in soft/stats.c. */
 struct soft_stats {
 	u64 blocks, ops, one_shots, lookups, tlb_fills, slow_loads, slow_stores, exclusives,
@@ -162,11 +171,12 @@ struct soft_cpu {
 	u64 clock;	  /* for soft_ctx.used */
 	_Atomic u64 seen; /* soft->epoch at the top of the run loop; 0: not in run() */
 	_Atomic bool in_guest;
-	bool alone;		      /* inside its own exclusive section */
-	_Atomic bool flush_due;	      /* the memory map changed: empty the TLB at the next poll */
-	struct tlb_view no_view;      /* always misses: alignment checks, data breakpoints */
-	bool slow_access;	      /* no_view is in force */
-	struct block *shot;	      /* room for one instruction that must not be cached */
+	bool alone;		 /* inside its own exclusive section */
+	_Atomic bool flush_due;	 /* the memory map changed: empty the TLB at the next poll */
+	struct tlb_view no_view; /* always misses: alignment checks, data breakpoints */
+	bool slow_access;	 /* no_view is in force */
+	struct block *shot;	 /* room for one instruction that must not be cached */
+	struct straddle straddles[NR_STRADDLES];
 	struct jit_link *engine_link; /* a translator's: the branch it was left through */
 	u64 link_epoch;		      /* when that was */
 	bool counted;		      /* run() has a budget: instructions are counted */

@@ -795,6 +795,8 @@ void soft_cpu_destroy(struct vcpu *v)
 	sc->soft->cpus[v->index] = NULL;
 	for (unsigned i = 0; i < NR_CONTEXTS; i++)
 		free(sc->ctxs[i]);
+	for (unsigned i = 0; i < NR_STRADDLES; i++)
+		free(sc->straddles[i].block);
 	free(sc->shot);
 	free(sc);
 	x86_cpu(v)->soft = NULL;
