@@ -58,10 +58,29 @@ bool jit_exec(struct x86_cpu *cpu, const struct op *op)
 	return false;
 }
 
+const void *jit_find(struct x86_cpu *cpu)
+{
+	struct soft_cpu *sc = soft_cpu(cpu);
+	u64 lin = cpu->st.rip;
+	const struct jump_ent *jump = &soft_jumps(sc)[jump_index(lin)];
+	const struct jc_ent *j = &sc->ctx->jc[jc_index(lin)];
+	const struct jit_code *c;
+
+	if (jump->lin == lin)
+		return jump->code;
+	if (!j->block || j->lin != lin || j->key != sc->key ||
+	    atomic_load_explicit(&j->block->dead, memory_order_relaxed))
+		return NULL;
+	c = __atomic_load_n(&j->block->code, __ATOMIC_ACQUIRE);
+	if (!c)
+		return NULL;
+	soft_add_jump(sc, lin, c->far_entry);
+	return c->far_entry;
+}
+
 const void *jit_exec_last(struct x86_cpu *cpu, const struct op *op)
 {
-	const struct soft_cpu *sc = soft_cpu(cpu);
-	const struct jump_ent *j;
+	const void *code;
 
 	call_exec(cpu, op);
 	if (!(insns[op->row].attr & A_ENDS))
@@ -70,11 +89,10 @@ const void *jit_exec_last(struct x86_cpu *cpu, const struct op *op)
 	if (atomic_load_explicit(&cpu->v.pending, memory_order_relaxed) || cpu->careful ||
 	    cpu->st.activity != CPU_RUNNING || !cpu->code64)
 		return NULL;
-	j = &soft_jumps(sc)[jump_index(cpu->st.rip)];
-	if (j->lin != cpu->st.rip)
-		return NULL;
-	cpu->st.irq_shadow = cpu->st.shadow_is_movss = false;
-	return j->code;
+	code = jit_find(cpu);
+	if (code)
+		cpu->st.irq_shadow = cpu->st.shadow_is_movss = false;
+	return code;
 }
 
 bool jit_vec_ready(struct x86_cpu *cpu)

@@ -53,6 +53,7 @@ struct jit_stubs {
 	u8 *leave;	/* st.rip is set */
 	u8 *leave_rip;	/* st.rip = T0 */
 	u8 *leave_link; /* T0: the struct jit_link */
+	u8 *jump;	/* T0: RIP, which the jump cache lacks: finds the code, or leaves */
 	u8 *exec;	/* T0: the op; comes back unless the block died */
 	u8 *exec_last;	/* T0: the op; leaves, or goes on with the code for the new RIP */
 	u8 *vec_load;	/* T0: offset in the page of what comes next; may leave */
@@ -107,6 +108,8 @@ struct jit_code *jit_translate(struct jit *j, struct block *b);
 
 /* jit.c: the C side of the stubs.  True: leave. */
 bool jit_exec(struct x86_cpu *cpu, const struct op *op);
+/* The code for st.rip in the mode that runs, to be entered with T0 = RIP, or NULL. */
+const void *jit_find(struct x86_cpu *cpu);
 /* For the last op of a block.  The code that runs next, to be entered with T0 = RIP, or NULL. */
 const void *jit_exec_last(struct x86_cpu *cpu, const struct op *op);
 

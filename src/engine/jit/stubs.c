@@ -103,15 +103,28 @@ static void make_exec(struct emit *e, const u8 *leave)
 	patch_here(emit_jump(e), leave);
 }
 
-static void make_exec_last(struct emit *e, const u8 *leave)
+/* To the code that RAX names, or out. */
+static void make_go_on(struct emit *e, const u8 *leave)
 {
-	emit_call_exec(e, (u64)(uintptr_t)jit_exec_last);
 	emit_mov_rr(e, H_T1, H_RAX);
 	load_guest(e);
 	emit_bytes(e, (u8[]){0x4d, 0x85, 0xdb}, 3); /* test r11, r11 */
 	patch_here(emit_jcc(e, 4), leave);
 	emit_load_slot(e, H_T0, CPU_OFF(st.rip));
 	emit_bytes(e, (u8[]){0x41, 0xff, 0xe3}, 3); /* jmp r11 */
+}
+
+static void make_exec_last(struct emit *e, const u8 *leave)
+{
+	emit_call_exec(e, (u64)(uintptr_t)jit_exec_last);
+	make_go_on(e, leave);
+}
+
+static void make_jump(struct emit *e, const u8 *leave)
+{
+	emit_store_slot(e, H_T0, CPU_OFF(st.rip));
+	emit_call_exec(e, (u64)(uintptr_t)jit_find);
+	make_go_on(e, leave);
 }
 
 /*
@@ -165,6 +178,9 @@ void jit_make_stubs(struct jit *j)
 
 	j->stubs.exec_last = e.p;
 	make_exec_last(&e, j->stubs.leave);
+
+	j->stubs.jump = e.p;
+	make_jump(&e, j->stubs.leave);
 
 	j->stubs.vec_load = e.p;
 	make_vec_load(&e, j->stubs.leave_rip);

@@ -417,7 +417,7 @@ void tr_dispatch(struct tr *t)
 	emit_bytes(e, (u8[]){0x41, 0xff, 0x63, offsetof(struct jump_ent, code)}, 4); /* jmp */
 	if (miss)
 		patch_here(miss, e->p);
-	jump_to(t, t->j->stubs.leave_rip);
+	jump_to(t, t->j->stubs.jump);
 }
 
 /* To a page-relative target, in this page or beyond.  op: the branch; NULL: it falls through. */
