@@ -3,6 +3,7 @@
 #include "engine/jit/jit.h"
 
 #include <asm/prctl.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -46,11 +47,28 @@ static void call_exec(struct x86_cpu *cpu, const struct op *op)
 	cpu->op = NULL;
 }
 
+/* PAUSE: who spins for long waits for a vCPU that may have no host CPU. */
+static void spin(struct soft_cpu *sc)
+{
+	enum { YIELD_AFTER = 64, SAME_LOOP = 20000 /* cycles */ };
+	u64 now = __builtin_ia32_rdtsc();
+
+	sc->pauses = now - sc->last_pause < SAME_LOOP ? sc->pauses + 1 : 0;
+	sc->last_pause = now;
+	if (sc->pauses < YIELD_AFTER)
+		return;
+	sched_yield();
+	sc->pauses = 0;
+	sc->last_pause = __builtin_ia32_rdtsc();
+}
+
 bool jit_exec(struct x86_cpu *cpu, const struct op *op)
 {
 	const struct soft *s = soft_cpu(cpu)->soft;
 
 	call_exec(cpu, op);
+	if (insns[op->row].fn == exec_pause && s->nr_cpus > 1)
+		spin(soft_cpu(cpu));
 	if (__atomic_load_n(&op->fn, __ATOMIC_RELAXED) == s->dead_op) {
 		cpu->st.rip = op_next_rip(cpu, op);
 		return true;

@@ -179,6 +179,8 @@ struct soft_cpu {
 	struct straddle straddles[NR_STRADDLES];
 	struct jit_link *engine_link; /* a translator's: the branch it was left through */
 	u64 link_epoch;		      /* when that was */
+	u64 last_pause;		      /* a translator's: host's time stamp of the last PAUSE */
+	unsigned pauses;	      /* ... and how many came in a row */
 	bool counted;		      /* run() has a budget: instructions are counted */
 	struct debug_req debug;
 	bool debugging;	 /* there is a request */
