@@ -190,8 +190,11 @@ def threads():
     # Both at once, each with a point of its own.
     run('break square thread 1')
     run('break second_step thread 2')
+    # The second's way to its point is short: it may win many times in a row.
     seen = set()
-    for _ in range(20):
+    for _ in range(400):
+        if seen == {1, 2}:
+            break
         go()
         seen.add(thread())
         check('function', function(), {1: 'square', 2: 'second_step'}[thread()])
