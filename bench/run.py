@@ -136,7 +136,9 @@ def scaled(results, looks):
     for i, (name, ns) in enumerate(results):
         own_guest, own_wall, own_used = between(looks[2 * i], looks[2 * i + 1])
         in_time = own_wall > own_guest * rate / 2
-        found[name] = ns * rate * (own_used / own_wall if in_time else used / wall)
+        share = own_used / own_wall if in_time else 0
+        # The host's own counting may lag behind a class that is over in a moment.
+        found[name] = ns * rate * (share or used / wall or 1)
     return found
 
 
@@ -256,8 +258,9 @@ def ratio(medians, name, base, rows):
     """How many times as fast as base, on the geometric mean over the rows."""
     if base not in medians:
         return None
+    # A class that is over in a moment may seem to have taken no CPU time on a busy host.
     pairs = [medians[base][r] / medians[name][r] for r in rows
-             if r in medians[base] and r in medians[name]]
+             if medians[base].get(r, 0) > 0 and medians[name].get(r, 0) > 0]
     return geomean(pairs)
 
 
