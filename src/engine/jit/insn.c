@@ -361,9 +361,10 @@ static bool emit_div(struct tr *t, const struct op *op)
 	set_size(&div, op->size);
 	use_rm(&cmp, op);
 	use_rm(&div, op);
-	t->home = FLAGS_HOST; /* undefined, and as such the compare's */
+	tr_spill_live(t, op); /* some are the guest's that DIV keeps, not the compare's */
 	emit_insn(&t->e, &cmp);
 	tr_cold_jcc(t, op, 3);
+	tr_flags_for(t, op);
 	emit_insn(&t->e, &div);
 	return true;
 }
