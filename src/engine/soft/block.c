@@ -496,7 +496,7 @@ struct block *soft_one_shot(struct x86_cpu *cpu)
 	u64 lin = cpu->st.rip + cpu->seg_base[SEG_CS];
 	unsigned off = lin & 0xfff;
 	unsigned first = PAGE_SIZE_4K - off < MAX_INSN ? PAGE_SIZE_4K - off : MAX_INSN;
-	u8 bytes[MAX_INSN];
+	u8 *bytes = sc->shot_bytes;
 	struct op op;
 
 	/* The second page only if the instruction really reaches into it: it may not be there. */
@@ -568,7 +568,8 @@ static void keep_straddle(struct x86_cpu *cpu, u64 lin, const struct block *b)
 		return;
 	memcpy((void *)t->block, (const void *)b, size);
 	t->lin = lin;
-	fetch(cpu, lin, t->bytes, 0, b->len);
+	/* The very bytes that were decoded: others may have written since. */
+	memcpy(t->bytes, sc->shot_bytes, sizeof(t->bytes));
 }
 
 /* --- finding -----------------------------------------------------------------------------------

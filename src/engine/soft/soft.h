@@ -176,6 +176,7 @@ struct soft_cpu {
 	struct tlb_view no_view; /* always misses: alignment checks, data breakpoints */
 	bool slow_access;	 /* no_view is in force */
 	struct block *shot;	 /* room for one instruction that must not be cached */
+	u8 shot_bytes[16];	 /* what it was decoded from */
 	struct straddle straddles[NR_STRADDLES];
 	struct jit_link *engine_link; /* a translator's: the branch it was left through */
 	u64 link_epoch;		      /* when that was */
