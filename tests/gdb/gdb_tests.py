@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Debug a bare-metal payload on sundog with gdb: gdb_tests.py SUNDOG PAYLOAD [TEST...]"""
+"""Debug a bare-metal payload on sundog with gdb: gdb_tests.py [--engine E] SUNDOG PAYLOAD [TEST...]"""
+import argparse
 import os
 import re
 import subprocess
@@ -24,12 +25,13 @@ TESTS = {
 }
 
 
-def run_test(name, sundog, payload, tmp):
+def run_test(name, opts, tmp):
     log = os.path.join(tmp, 'log')
     address = os.path.join(tmp, 'socket') if name == 'attaching' else 'localhost:0'
     with open(log, 'w', encoding='utf-8') as f, \
-            subprocess.Popen([sundog, 'run', payload, f'--gdb={address}', '--cpus', '2',
-                              '--memory', '64M', '--console', 'none'],
+            subprocess.Popen([opts.sundog, 'run', opts.payload, '--engine', opts.engine,
+                              f'--gdb={address}', '--cpus', '2', '--memory', '64M',
+                              '--console', 'none'],
                              stdin=subprocess.DEVNULL, stdout=f, stderr=f) as proc:
         try:
             while True:
@@ -41,7 +43,7 @@ def run_test(name, sundog, payload, tmp):
                     return f'sundog ended with {proc.returncode}'
             env = dict(os.environ, SUNDOG_GDB=m.group(1), SUNDOG_TEST=name, LC_ALL='C.UTF-8')
             gdb = subprocess.run(['gdb', '-nx', '-batch', '-x', os.path.join(HERE, 'in_gdb.py'),
-                                  payload], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                  opts.payload], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                  stderr=subprocess.STDOUT, text=True, env=env, timeout=200)
             if gdb.returncode or 'Traceback' in gdb.stdout:
                 return gdb.stdout[-6000:]
@@ -65,11 +67,16 @@ def run_test(name, sundog, payload, tmp):
 
 
 def main():
-    sundog, payload, *names = sys.argv[1:]
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument('--engine', default='interp')
+    p.add_argument('sundog')
+    p.add_argument('payload')
+    p.add_argument('names', nargs='*')
+    opts = p.parse_args()
     failed = 0
-    for name in names or TESTS:
+    for name in opts.names or TESTS:
         with tempfile.TemporaryDirectory() as tmp:
-            why = run_test(name, sundog, payload, tmp)
+            why = run_test(name, opts, tmp)
         print(f'{name}: {why or "ok"}', flush=True)
         failed += bool(why)
     return failed

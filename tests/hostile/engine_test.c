@@ -38,7 +38,8 @@ static void run_to_halt(const char *what)
 	struct vcpu *v = &cpu->v;
 
 	v->ops->state_changed(v);
-	check(v->ops->run(v, 100000) == VCPU_EXIT_HALTED, what);
+	/* No budget: translators interpret what is counted. */
+	check(v->ops->run(v, 0) == VCPU_EXIT_HALTED, what);
 }
 
 static u64 data(u64 at)
@@ -93,7 +94,7 @@ static void test_dma(void)
 	check(dma_write(g.m->devices, 0xffff0, buf, sizeof(buf)) == 0, "DMA over two regions");
 	cpu->st.rip = 0x100000;
 	cpu->st.activity = CPU_RUNNING;
-	check(cpu->v.ops->run(&cpu->v, 1000) == VCPU_EXIT_HALTED, "code after DMA");
+	check(cpu->v.ops->run(&cpu->v, 0) == VCPU_EXIT_HALTED, "code after DMA");
 	check(cpu->st.gpr[RAX] == 2, "code that a device wrote runs");
 }
 
@@ -134,11 +135,11 @@ static void test_count(void)
 	check(cpu->v.icount - before == 6, "its instructions counted");
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-	static const struct machine_cfg cfg = {
+	const struct machine_cfg cfg = {
 		.board = "pc",
-		.engine = "interp",
+		.engine = argc > 1 ? argv[1] : "interp",
 		.cpu = "x86-64-v2",
 		.nr_cpus = 1,
 		.memory = GUEST_MEMORY,
@@ -158,7 +159,8 @@ int main(void)
 	test_replaced();
 	test_dma();
 	test_link();
-	test_count();
+	if (!strcmp(g.m->engine->name, "interp"))
+		test_count();
 	machine_free(g.m);
 	return 0;
 }

@@ -2,7 +2,8 @@
 /*
  * hostile.c - run guests that try everything, and see that they hurt nobody but themselves.
  *
- *	hostile [--seconds N] [--seed S] [--kind NAME] [--ms N] [--max-mib N] [--verbose]
+ *	hostile [--engine E] [--seconds N] [--seed S] [--kind NAME] [--ms N] [--max-mib N]
+ *[--verbose]
  *
  * Each guest runs for a moment, two at a time in one process, and is then stopped.  Watched:
  * that the process survives, that the stop is obeyed within seconds, that no thread or
@@ -27,10 +28,10 @@ enum { STOP_LIMIT_MS = 10000, SIDE_BY_SIDE = 2 };
 static struct {
 	double seconds;
 	u64 seed;
-	const char *kind;
+	const char *engine, *kind;
 	unsigned ms, max_mib;
 	bool verbose;
-} args = {.seconds = 20, .seed = 1, .ms = 120, .max_mib = 256};
+} args = {.engine = "interp", .seconds = 20, .seed = 1, .ms = 120, .max_mib = 256};
 
 struct run {
 	const struct guest_kind *kind;
@@ -160,7 +161,7 @@ static void *run_guest(void *arg)
 	struct run *r = arg;
 	struct machine_cfg cfg = {
 		.board = "pc",
-		.engine = "interp",
+		.engine = args.engine,
 		.cpu = "x86-64-v2",
 		.nr_cpus = r->kind->min_cpus + (unsigned)(r->seed % 3),
 		.memory = GUEST_MEMORY,
@@ -281,7 +282,9 @@ int main(int argc, char **argv)
 			args.verbose = true;
 			continue;
 		}
-		if (strcmp(argv[i], "--seconds") == 0)
+		if (strcmp(argv[i], "--engine") == 0)
+			args.engine = val;
+		else if (strcmp(argv[i], "--seconds") == 0)
 			args.seconds = strtod(val, NULL);
 		else if (strcmp(argv[i], "--seed") == 0)
 			args.seed = strtoull(val, NULL, 0);
