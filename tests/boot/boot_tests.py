@@ -101,18 +101,34 @@ def script_4cpus(env):
     compare_with_native(env, '--cpus', '4')
 
 
+@boot_test(240)
+def script_jit(env):
+    compare_with_native(env, '--engine', 'jit')
+
+
+@boot_test(300)
+def script_jit_4cpus(env):
+    """Translated at once, with a code cache that is given up all the time."""
+    compare_with_native(env, '--engine', 'jit,hot=1,cache=2M', '--cpus', '4')
+
+
 @boot_test(240, ('plain', 'asan'))
-def smp(env):
+def smp(env, *args):
     """Four CPUs come up, all of them work, and the kernel has no complaint."""
     out = run_script(env, 'nproc; for i in 1 2 3 4 5 6 7 8; do seq 1 2000 | md5sum & done; wait\n'
                           'grep -c ^processor /proc/cpuinfo; dmesg -r |\n'
                           # A busy host makes timer interrupts late, and Linux notices.
                           'grep -v "Lost . RTC" | grep -E "^<[0-4]>|MTRRs disabled"',
-                     '--cpus', '4')
+                     '--cpus', '4', *args)
     lines = out.strip().split('\n')
     check('nproc', lines[0], '4')
     check('hashes', len(set(lines[1:9])), 1)
     check('cpuinfo and errors in the log', lines[9:], ['4'])
+
+
+@boot_test(240, ('plain', 'asan'))
+def smp_jit(env):
+    smp(env, '--engine', 'jit')
 
 
 @boot_test(120, ('tsan',))
