@@ -323,6 +323,7 @@ void soft_flush_pcid(struct x86_cpu *cpu, u16 pcid, bool globals)
 
 static void flush_contexts(struct soft_cpu *sc, bool globals)
 {
+	memset(sc->cpu->frames, 0, sizeof(sc->cpu->frames));
 	for (unsigned i = 0; i < NR_CONTEXTS; i++) {
 		struct soft_ctx *c = sc->ctxs[i];
 
@@ -429,7 +430,7 @@ static void translate(struct x86_cpu *cpu, unsigned seg, u64 lin, enum mem_acces
 	if (page == atomic_load_explicit(&cpu->v.lapic_page, memory_order_relaxed))
 		return;
 	/* A page that one region does not fill goes byte by byte through the bus. */
-	host = as_ram(m->mem, page, PAGE_SIZE_4K, true);
+	host = x86_ram_frame(cpu, page);
 	if (!host) {
 		host = as_ram(m->mem, page, PAGE_SIZE_4K, false);
 		t->rom = host != NULL;

@@ -56,6 +56,14 @@ struct x86_fault {
 
 enum { AUTOPSY_DEPTH = 4 };
 
+/* Frames of guest RAM met in walks of the page tables, for the thread that runs the vCPU. */
+enum { FRAME_CACHE = 64 };
+
+struct frame_ent {
+	gpa_t gpa;
+	u8 *host; /* NULL: none */
+};
+
 struct x86_cpu {
 	struct vcpu v;	     /* first: container_of-free casts both ways */
 	struct cpu_state st; /* v.state points here */
@@ -103,6 +111,8 @@ struct x86_cpu {
 		u64 rip, cr2;
 	} history[AUTOPSY_DEPTH]; /* last faults raised while delivering: the autopsy */
 	unsigned nr_history;
+
+	struct frame_ent frames[FRAME_CACHE]; /* soft_flush_all() empties it */
 
 	void *soft; /* engine/soft: struct soft_cpu */
 };

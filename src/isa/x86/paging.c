@@ -44,11 +44,25 @@ u64 x86_phys_mask(const struct x86_cpu *cpu)
 	return (1ull << cpu->v.machine->features->phys_bits) - 1;
 }
 
+u8 *x86_ram_frame(struct x86_cpu *cpu, gpa_t page)
+{
+	struct frame_ent *f = &cpu->frames[page >> 12 & (FRAME_CACHE - 1)];
+	u8 *host;
+
+	if (f->host && f->gpa == page)
+		return f->host;
+	host = as_ram(cpu->v.machine->mem, page, 4096, true);
+	if (host)
+		*f = (struct frame_ent){page, host};
+	return host;
+}
+
 /* What is not memory is read as a device when it counts, and is nothing to a debugger. */
 static u64 entry_read(struct x86_cpu *cpu, gpa_t gpa, unsigned size, enum walk_mode mode)
 {
 	struct addrspace *mem = cpu->v.machine->mem;
-	void *host = as_ram(mem, gpa, size, false);
+	u8 *frame = mode == WALK_COMMIT ? x86_ram_frame(cpu, gpa & ~0xfffull) : NULL;
+	void *host = frame ? frame + (gpa & 0xfff) : as_ram(mem, gpa, size, false);
 
 	if (host)
 		return ram_load(host, size);

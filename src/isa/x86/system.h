@@ -73,6 +73,12 @@ enum walk_mode {
 int x86_walk(struct x86_cpu *cpu, u64 lin, enum mem_access acc, bool user, bool ac,
 	     enum walk_mode mode, struct page_walk *w);
 
+/*
+ * The frame of writable RAM at gpa (of a page), or NULL.  What it found is kept until the TLB is
+ * emptied, as it is when the memory map changes.
+ */
+u8 *x86_ram_frame(struct x86_cpu *cpu, gpa_t page);
+
 /* --- control.c ------------------------------------------------------------------------ */
 
 /* MOV to CRn, with all checks and consequences (flushes, mode changes); raise #GP. */
