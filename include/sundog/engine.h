@@ -55,7 +55,7 @@ struct vcpu {
 	struct err *err;
 
 	/*
-	 * The registers, in the one form all engines share.  Valid after vcpu_sync()
+	 * The registers, in the one form all engines share.  Valid after ops->sync()
 	 * on a vCPU that is not in run(): then complete and precise at an instruction
 	 * boundary, event in flight, interrupt shadow and NMI mask included.  Reset,
 	 * snapshots, gdb, moving a guest from one engine to another and the lock-step

@@ -14,7 +14,7 @@
 
 void list_engines(FILE *f)
 {
-	fprintf(f, "%-20s %s\n", "auto", "the fastest that works on this host");
+	fprintf(f, "%-20s %s\n", "auto", "the first of these that works here");
 	for (int i = 0; engines[i]; i++)
 		fprintf(f, "%-20s %s\n", engines[i]->name, engines[i]->doc);
 }

@@ -417,6 +417,8 @@ static void jit_stats(struct machine *m, FILE *f)
 	fprintf(f, "%15llu  translated: blocks translated\n", (unsigned long long)j->translated);
 	fprintf(f, "%15llu  code: bytes of code\n", (unsigned long long)j->bytes);
 	fprintf(f, "%15llu  links: direct branches linked\n", (unsigned long long)j->links);
+	fprintf(f, "%15llu  refused: translations put off for lack of room\n",
+		(unsigned long long)j->refused);
 }
 
 const struct engine_ops jit_engine = {
