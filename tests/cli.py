@@ -3,17 +3,18 @@
 """Bad input gets one line with cause and cure, and its exit status; help works."""
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import time
 
-SUNDOG = sys.argv[1]
+SUNDOG, FORBID = sys.argv[1:3]
 failures = 0
 
 
-def run(*args, **kw):
-    return subprocess.run([SUNDOG, *args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+def run(*args, under=(), **kw):
+    return subprocess.run([*under, SUNDOG, *args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, text=True, timeout=60, **kw)
 
 
@@ -37,6 +38,36 @@ def expect_output(text, *args):
         failures += 1
         print(f'sundog {" ".join(args)}\n  status {p.returncode}, expected {text!r}')
         print(f'  stdout: {p.stdout[:300]!r}\n  stderr: {p.stderr[:300]!r}')
+
+
+def multiboot(code):
+    magic, flags = 0x1BADB002, 0x10000
+    words = [magic, flags, -(magic + flags) & 0xffffffff, 0x100000, 0x100000, 0, 0, 0x100020]
+    return b''.join(w.to_bytes(4, 'little') for w in words) + code
+
+
+def forbidden_code(kernel):
+    """A host where no memory may be made executable: jit fails, auto says why and goes on."""
+    global failures
+    args = ['run', kernel, '--device', 'isa-debug-exit,iobase=0xf4']
+    for what, engine, status, text in (
+            ('exec', 'jit', 4, 'forbids executable memory'),
+            ('exec', 'interp', 33, ''), ('exec', 'auto', 33, 'running on interp'),
+            # Nothing is ever writable and executable, so these policies are none for us.
+            ('wx', 'jit', 33, ''), ('wx', 'auto', 33, '')):
+        p = run(*args, '--engine', engine, under=[FORBID, what])
+        if p.returncode == 77:
+            print(p.stderr)
+            return
+        if p.returncode != status or len(p.stderr.splitlines()) != (text != '') or \
+                text not in p.stderr:
+            failures += 1
+            print(f'--engine {engine} under {what}: status {p.returncode}, {p.stderr!r}')
+    p = run('doctor', under=[FORBID, 'exec'])
+    if p.returncode or not re.search('^note .*jit .*forbids executable memory', p.stdout, re.M) or \
+            not re.search('^ok .*interp .*the default here', p.stdout, re.M):
+        failures += 1
+        print(f'doctor without executable memory: status {p.returncode}, {p.stdout}')
 
 
 def write(folder, name, data):
@@ -90,9 +121,9 @@ def main():
         waiting.terminate()
         assert waiting.wait(30) == -15
         # A multiboot kernel that halts: a good input for what is wrong elsewhere.
-        magic, flags = 0x1BADB002, 0x10000
-        words = [magic, flags, -(magic + flags) & 0xffffffff, 0x100000, 0x100000, 0, 0, 0x100020]
-        good = write(tmp, 'good', b''.join(w.to_bytes(4, 'little') for w in words) + b'\xf4\xeb\xfd')
+        good = write(tmp, 'good', multiboot(b'\xf4\xeb\xfd'))
+        # mov al, 0x10; out 0xf4, al
+        forbidden_code(write(tmp, 'exit', multiboot(b'\xb0\x10\xe6\xf4\xf4')))
         expect(3, 'No such file', 'run', good, '--module', os.path.join(tmp, 'none'))
         expect(2, 'CPU', 'run', good, '--cpus', '4000')
         expect(2, '1 to 8', 'run', good, '--cpus', '9')
@@ -102,10 +133,13 @@ def main():
                'pc-testdev')
         expect(2, 'do not exist', 'run', good, '--device', 'isa-debug-exit,iobase=0xffff')
         expect(2, 'help', 'run', good, '--engine', 'warp')
+        expect(2, "did you mean 'jit'?", 'run', good, '--engine', 'jti')
+        expect(2, "did you mean 'auto'?", 'run', good, '--engine', 'atuo')
         expect(2, 'no option', 'run', good, '--engine', 'interp,hot=1')
         expect(2, 'from 1 to', 'run', good, '--engine', 'jit,hot=0')
         expect(2, 'cache must be', 'run', good, '--engine', 'jit,cache=4K')
         expect(2, '', 'run', good, '--cpu', '8086')
+        expect(2, "did you mean 'x86-64-v2'?", 'run', good, '--cpu', 'x86-64_v2')
         expect(2, 'did you mean', 'run', good, '--device', 'isa-debug-exti')
         expect(2, 'did you mean', 'run', good, '--device', 'isa-debug-exit,iobsae=1')
         expect(2, 'stdio, pty', 'run', good, '--console', 'teletype')

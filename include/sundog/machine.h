@@ -9,6 +9,7 @@
 
 #include "sundog/device.h"
 #include "sundog/engine.h"
+#include "sundog/err.h"
 #include "sundog/loop.h"
 
 /* What the user asked for, parsed; strings are borrowed for the machine's life. */
@@ -49,6 +50,7 @@ struct machine_hooks {
 struct machine {
 	const struct board *board;
 	const struct engine_ops *engine;
+	struct err passed_over; /* why "auto" left out the fastest engine; code 0: it did not */
 
 	struct addrspace *mem; /* guest-physical memory */
 	struct addrspace *pio; /* I/O ports; NULL where the ISA has none */

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -15,6 +14,7 @@
 #include "cli/options.h"
 #include "sundog/engine.h"
 #include "sundog/err.h"
+#include "sundog/memfd.h"
 
 enum verdict { OK, NOTE, BAD };
 
@@ -71,7 +71,8 @@ static void check_engines(struct report *r)
 			say(r, NOTE, "engine", engines[i]->name, "not here: %s", e.msg);
 			continue;
 		}
-		say(r, OK, "engine", engines[i]->name, "%s", engines[i]->doc);
+		say(r, OK, "engine", engines[i]->name, "%s%s", engines[i]->doc,
+		    r->any_engine ? "" : "; the default here");
 		r->any_engine = true;
 	}
 	if (!r->any_engine)
@@ -100,11 +101,11 @@ static void check_cpu(struct report *r)
 static void check_memory(struct report *r)
 {
 	struct sysinfo si;
-	int fd = memfd_create("sundog-doctor", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int fd = memfd_new("sundog-doctor", 1 << 20);
 
-	if (fd < 0 || ftruncate(fd, 1 << 20) < 0)
+	if (fd < 0)
 		say(r, BAD, "host", "memfd", "%s; guest memory needs memfd_create(2)",
-		    strerror(errno));
+		    strerror(-fd));
 	else
 		say(r, OK, "host", "memfd", "guest memory can be made");
 	if (fd >= 0)
@@ -119,25 +120,16 @@ static void check_memory(struct report *r)
 static void check_permissions(struct report *r)
 {
 	int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-	void *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (fd >= 0)
 		say(r, OK, "access", "/dev/kvm", "can be opened; no engine here uses it yet");
 	else if (errno == EACCES)
 		say(r, NOTE, "access", "/dev/kvm",
-		    "no permission; add yourself to the group kvm (not needed by interp)");
+		    "no permission; add yourself to the group kvm (no engine here needs it)");
 	else
-		say(r, NOTE, "access", "/dev/kvm", "%s (not needed by interp)", strerror(errno));
+		say(r, NOTE, "access", "/dev/kvm", "%s (no engine here needs it)", strerror(errno));
 	if (fd >= 0)
 		close(fd);
-	if (p == MAP_FAILED)
-		return;
-	if (mprotect(p, 4096, PROT_READ | PROT_EXEC) < 0)
-		say(r, NOTE, "access", "exec memory", "%s; a security policy forbids it",
-		    strerror(errno));
-	else
-		say(r, OK, "access", "exec memory", "code can be made at run time");
-	munmap(p, 4096);
 	fd = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
 	if (fd < 0)
 		say(r, NOTE, "access", "pty", "%s; --console pty will not work", strerror(errno));

@@ -14,7 +14,7 @@
 
 void list_engines(FILE *f)
 {
-	fprintf(f, "%-20s %s\n", "auto", "the first of these that works here");
+	fprintf(f, "%-20s %s\n", "auto", "the first of these that works here; the default");
 	for (int i = 0; engines[i]; i++)
 		fprintf(f, "%-20s %s\n", engines[i]->name, engines[i]->doc);
 }

@@ -117,8 +117,9 @@ static int check_args(struct run_args *a, struct err *e)
 
 static void say_engine(const struct machine *m)
 {
-	if (strcmp(m->cfg->engine, "auto") == 0)
-		fprintf(stderr, "sundog: engine %s: %s\n", m->engine->name, m->engine->doc);
+	if (m->passed_over.code)
+		fprintf(stderr, "sundog: running on %s, which is slower; %s\n", m->engine->name,
+			m->passed_over.msg);
 }
 
 static void print_stats(struct machine *m)

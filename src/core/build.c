@@ -17,6 +17,7 @@
 #include "sundog/clock.h"
 #include "sundog/err.h"
 #include "sundog/isa.h"
+#include "sundog/memfd.h"
 #include "sundog/opts.h"
 
 enum { MAX_NAMES = 64, RAM_UNIT = 4096 };
@@ -44,28 +45,44 @@ static int choose_board(struct machine *m, struct err *e)
 	return name_unknown("board", want, names, e);
 }
 
+static int try_engine(struct machine *m, const struct engine_ops *ops, struct err *e)
+{
+	int r = ops->probe ? ops->probe(e) : 0;
+
+	if (r)
+		err_prefix(e, "engine %s: ", ops->name);
+	else
+		m->engine = ops;
+	return r;
+}
+
+static int first_engine(struct machine *m, struct err *e)
+{
+	for (unsigned i = 0; engines[i]; i++) {
+		struct err why = {0};
+		int r = try_engine(m, engines[i], &why);
+
+		if (!r)
+			return 0;
+		if (i == 0)
+			m->passed_over = why;
+	}
+	if (engines[0])
+		*e = m->passed_over;
+	return engines[0] ? e->code : err_set(e, -ENODEV, "there is no engine");
+}
+
 static int find_engine(struct machine *m, const char *want, struct err *e)
 {
-	const char *names[MAX_NAMES] = {NULL};
-	bool any = !strcmp(want, "auto");
+	const char *names[MAX_NAMES] = {"auto"};
 
-	for (unsigned i = 0; engines[i] && i < MAX_NAMES - 1; i++) {
-		int r;
-
-		names[i] = engines[i]->name;
-		if (!any && strcmp(names[i], want))
-			continue;
-		r = engines[i]->probe ? engines[i]->probe(e) : 0;
-		if (!r) {
-			m->engine = engines[i];
-			return 0;
-		}
-		err_prefix(e, "engine %s: ", names[i]);
-		if (!any)
-			return r;
+	if (!strcmp(want, names[0]))
+		return first_engine(m, e);
+	for (unsigned i = 0; engines[i] && i < MAX_NAMES - 2; i++) {
+		names[i + 1] = engines[i]->name;
+		if (!strcmp(names[i + 1], want))
+			return try_engine(m, engines[i], e);
 	}
-	if (any)
-		return e->code ? e->code : err_set(e, -ENODEV, "there is no engine");
 	return name_unknown("engine", want, names, e);
 }
 
@@ -113,11 +130,12 @@ static int make_ram(struct machine *m, struct err *e)
 		return err_set(e, -EINVAL,
 			       "%llu bytes of memory: it must be a multiple of 4K, up to 64T",
 			       (unsigned long long)size);
-	m->ram_fd = memfd_create("sundog-ram", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (m->ram_fd < 0 || ftruncate(m->ram_fd, (off_t)size) ||
-	    fcntl(m->ram_fd, F_ADD_SEALS, seals))
-		return err_set(e, -errno, "cannot make %llu MiB of guest memory: %s",
-			       (unsigned long long)size >> 20, strerror(errno));
+	m->ram_fd = memfd_new("sundog-ram", size);
+	if (m->ram_fd < 0)
+		return err_set(e, m->ram_fd, "cannot make %llu MiB of guest memory: %s",
+			       (unsigned long long)size >> 20, strerror(-m->ram_fd));
+	if (fcntl(m->ram_fd, F_ADD_SEALS, seals))
+		return err_set(e, -errno, "cannot seal the guest's memory: %s", strerror(errno));
 	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, m->ram_fd, 0);
 	if (p == MAP_FAILED)
 		return err_set(e, -errno, "cannot map %llu MiB of guest memory: %s",

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* engines.c - the list of engines, best first: what --engine=auto tries in order. */
+/* engines.c - the list of engines, fastest first: what --engine=auto tries in order. */
 #include "engine/interp/interp.h"
 #include "engine/jit/jit.h"
 
 const struct engine_ops *const engines[] = {
-	&interp_engine,
 	&jit_engine,
+	&interp_engine,
 	NULL,
 };

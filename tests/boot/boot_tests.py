@@ -16,19 +16,21 @@ from guest import Guest, GuestError
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 HERE = os.path.dirname(os.path.abspath(__file__))
-TESTS = {}  # name: (function, seconds it may take, modes it runs in)
+BOTH = ('interp', 'jit')
+TESTS = {}  # name: (function, seconds it may take, builds and engines it runs on)
 
 
-def boot_test(seconds, modes=('plain',)):
-    """Register a test, and the builds that make check runs it with."""
+def boot_test(seconds, modes=('plain',), engines=BOTH):
+    """Register a test, with the builds and the engines that make check runs it on."""
     def register(f):
-        TESTS[f.__name__] = (f, seconds, modes)
+        TESTS[f.__name__] = (f, seconds, modes, engines)
         return f
     return register
 
 
 class Env:
-    def __init__(self, opts, tmp):
+    def __init__(self, opts, tmp, engine):
+        self.engine = engine
         self.build = opts.build
         self.sundog = os.path.join(opts.build, 'sundog')
         self.guest = opts.guest
@@ -54,7 +56,8 @@ class Env:
         return out
 
     def run(self, *args, kernel='cloud', terminal=False):
-        return Guest([self.sundog, 'run', self.kernel(kernel), *args], self.patience, terminal)
+        return Guest([self.sundog, 'run', self.kernel(kernel), '--engine', self.engine, *args],
+                     self.patience, terminal)
 
 
 def check(what, got, want):
@@ -96,42 +99,28 @@ def script_1cpu(env):
     compare_with_native(env)
 
 
-@boot_test(300, ('plain',))
+# Translated at once, with a code cache that is given up all the time.
+@boot_test(300, engines=('interp', 'jit,hot=1,cache=2M'))
 def script_4cpus(env):
     compare_with_native(env, '--cpus', '4')
 
 
-@boot_test(240)
-def script_jit(env):
-    compare_with_native(env, '--engine', 'jit')
-
-
-@boot_test(300)
-def script_jit_4cpus(env):
-    """Translated at once, with a code cache that is given up all the time."""
-    compare_with_native(env, '--engine', 'jit,hot=1,cache=2M', '--cpus', '4')
-
-
 @boot_test(240, ('plain', 'asan'))
-def smp(env, *args):
+def smp(env):
     """Four CPUs come up, all of them work, and the kernel has no complaint."""
     out = run_script(env, 'nproc; for i in 1 2 3 4 5 6 7 8; do seq 1 2000 | md5sum & done; wait\n'
                           'grep -c ^processor /proc/cpuinfo; dmesg -r |\n'
                           # A busy host makes timer interrupts late, and Linux notices.
                           'grep -v "Lost . RTC" | grep -E "^<[0-4]>|MTRRs disabled"',
-                     '--cpus', '4', *args)
+                     '--cpus', '4')
     lines = out.strip().split('\n')
     check('nproc', lines[0], '4')
     check('hashes', len(set(lines[1:9])), 1)
     check('cpuinfo and errors in the log', lines[9:], ['4'])
 
 
-@boot_test(240, ('plain', 'asan'))
-def smp_jit(env):
-    smp(env, '--engine', 'jit')
-
-
-@boot_test(120, ('tsan',))
+# Counted runs are interpreted, and under the thread sanitizer all are.
+@boot_test(120, ('tsan',), ('interp',))
 def smp_start(env):
     """Four CPUs come up, and their threads do not race.  A whole boot takes too long here."""
     with env.run('--initrd', env.initrd(), '--cpus', '4', '--memory', '128M') as g:
@@ -362,20 +351,29 @@ def test_user_copy(env):
     kernel_module(env, 'amd64', 'test_user_copy', '', 'test_user_copy: tests passed')
 
 
-@boot_test(300)
+# The translator leaves 32-bit code to the interpreter: one run shows both.
+@boot_test(300, engines=('jit',))
 def i686_pae(env):
     """Debian's 32-bit kernel with a 32-bit userland does the same work."""
     compare_with_native(env, kernel='686-pae', busybox='busybox-i386')
 
 
-def run_one(name, opts):
+def run_one(name, engine, opts):
     with tempfile.TemporaryDirectory() as tmp:
         try:
-            TESTS[name][0](Env(opts, tmp))
+            TESTS[name][0](Env(opts, tmp, engine))
         except (GuestError, OSError, subprocess.CalledProcessError) as e:
-            print(f'{name}: {e}')
+            print(f'{name}:{engine}: {e}')
             return 1
     return 0
+
+
+def chosen(names):
+    """Pairs of test and engine: for "shell:jit" one, for "shell" one for each of its engines."""
+    for given in names or TESTS:
+        name, _, engine = given.partition(':')
+        for e in [engine] if engine else TESTS[name][3]:
+            yield name, e
 
 
 def main():
@@ -384,14 +382,14 @@ def main():
     p.add_argument('--build', default=os.path.join(TOP, 'build'))
     p.add_argument('--guest', default=os.path.join(TOP, 'build', 'guest'))
     p.add_argument('--patience', type=int, default=1, help='wait so many times longer')
-    p.add_argument('names', nargs='*')
+    p.add_argument('names', nargs='*', metavar='NAME[:ENGINE]')
     opts = p.parse_args()
     if opts.list:
-        for name, (_, seconds, modes) in TESTS.items():
-            if opts.list in modes:
-                print(name, seconds)
+        for name, (_, seconds, modes, engines) in TESTS.items():
+            for engine in engines if opts.list in modes else ():
+                print(f'{name}:{engine}', seconds)
         return 0
-    return max([run_one(n, opts) for n in opts.names or TESTS])
+    return max([run_one(n, e, opts) for n, e in chosen(opts.names)])
 
 
 if __name__ == '__main__':

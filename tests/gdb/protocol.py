@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The gdb protocol by hand, with all that a client may do wrong: protocol.py SUNDOG PAYLOAD"""
+"""The gdb protocol by hand, with all that a client may do wrong: protocol.py SUNDOG PAYLOAD ENGINE"""
 import os
 import random
 import re
@@ -11,7 +11,7 @@ import tempfile
 import time
 import traceback
 
-SUNDOG, PAYLOAD = sys.argv[1:3]
+SUNDOG, PAYLOAD, ENGINE = sys.argv[1:4]
 TIMEOUT = 60
 
 
@@ -79,8 +79,8 @@ class Client:
 class Machine:
     def __init__(self, address='localhost:0'):
         self.log = tempfile.NamedTemporaryFile('w+', encoding='utf-8')
-        self.proc = subprocess.Popen([SUNDOG, 'run', PAYLOAD, f'--gdb={address}', '--cpus', '2',
-                                      '--memory', '64M', '--console', 'none'],
+        self.proc = subprocess.Popen([SUNDOG, 'run', PAYLOAD, '--engine', ENGINE, f'--gdb={address}',
+                                      '--cpus', '2', '--memory', '64M', '--console', 'none'],
                                      stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
         end = time.monotonic() + TIMEOUT
         while not (m := re.search(r"target remote (\S+)'\n", self.text())):

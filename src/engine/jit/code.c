@@ -9,21 +9,32 @@
 
 #include "engine/jit/jit.h"
 #include "sundog/err.h"
+#include "sundog/memfd.h"
 
 enum { MIN_ROOM = 64 << 10 };
 
+static int no_memory(struct err *e, int r)
+{
+	return err_set(e, r, "no memory for translated code (%s); use --engine interp",
+		       strerror(-r));
+}
+
 int jit_code_init(struct jit *j, struct err *e)
 {
-	j->fd = memfd_create("sundog-code", MFD_CLOEXEC);
-	if (j->fd < 0 || ftruncate(j->fd, (off_t)j->size))
-		return err_set(e, -errno, "no memory for translated code: %s; try --engine interp",
-			       strerror(errno));
+	j->fd = memfd_new("sundog-code", j->size);
+	if (j->fd < 0)
+		return no_memory(e, j->fd);
 	j->rw = mmap(NULL, j->size, PROT_READ | PROT_WRITE, MAP_SHARED, j->fd, 0);
+	if (j->rw == MAP_FAILED)
+		return no_memory(e, -errno);
 	j->rx = mmap(NULL, j->size, PROT_READ | PROT_EXEC, MAP_SHARED, j->fd, 0);
-	if (j->rw == MAP_FAILED || j->rx == MAP_FAILED)
-		return err_set(e, -EPERM,
-			       "this host forbids executable memory: %s; use --engine interp",
+	if (j->rx == MAP_FAILED && (errno == EPERM || errno == EACCES))
+		return err_set(e, -EOPNOTSUPP,
+			       "this host forbids executable memory (%s); lift that policy, or use "
+			       "--engine interp",
 			       strerror(errno));
+	if (j->rx == MAP_FAILED)
+		return no_memory(e, -errno);
 	j->at = j->rw;
 	j->dead[1] = 1; /* before all epochs */
 	return 0;
