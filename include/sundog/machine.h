@@ -128,7 +128,15 @@ void machine_request_pause(struct machine *m);
 void machine_request_reset(struct machine *m); /* the vCPU that asks runs no further */
 void machine_request_shutdown(struct machine *m, int exit_code); /* process exit status */
 /* Exit statuses of the process; a debug-exit device makes its own. */
-enum { EXIT_GUEST_OFF, EXIT_HOST, EXIT_USAGE, EXIT_INPUT, EXIT_CANNOT, EXIT_GUEST_CRASH };
+enum {
+	EXIT_GUEST_OFF,
+	EXIT_HOST,
+	EXIT_USAGE,
+	EXIT_INPUT,
+	EXIT_CANNOT,
+	EXIT_GUEST_CRASH,
+	EXIT_ENGINE_BUG, /* the engine is wrong, and said where */
+};
 
 /* The run loop: until shutdown; returns the exit status.  The caller's thread runs the loop. */
 int machine_run(struct machine *m);

@@ -216,6 +216,7 @@ const struct command command_run = {
 		     "  0  the guest powered off          3  an input cannot be used\n"
 		     "  1  the host failed                4  engine or host cannot do it\n"
 		     "  2  wrong command line             5  guest panic or triple fault\n"
+		     "  6  the engine has a bug: please report what it says\n"
 		     "  (value << 1) | 1 when the guest writes value to isa-debug-exit\n",
 	.run = run_main,
 };

@@ -17,6 +17,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -26,6 +27,7 @@
 #include "sundog/trace.h"
 
 enum { TIMER_SIGNAL_OFFSET = 2 }; /* from SIGRTMIN, which is no constant */
+enum { SIGNAL_STACK = 64 << 10 }; /* with its guard page */
 
 static struct vcpu_thread *thread_of(struct vcpu *cpu)
 {
@@ -253,10 +255,38 @@ static void act_on_exit(struct vcpu *cpu, enum vcpu_exit why)
 	}
 }
 
+/* Handlers of faults have a stack of their own: the thread's may be what is wrong. */
+static void *new_signal_stack(stack_t *old)
+{
+	const size_t guard = 4096;
+	stack_t ss = {.ss_size = SIGNAL_STACK - guard};
+	u8 *p = mmap(NULL, SIGNAL_STACK, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+
+	if (p == MAP_FAILED)
+		return NULL; /* then they have the thread's */
+	mprotect(p, guard, PROT_NONE);
+	ss.ss_sp = p + guard;
+	if (sigaltstack(&ss, old) == 0)
+		return p;
+	munmap(p, SIGNAL_STACK);
+	return NULL;
+}
+
+static void free_signal_stack(void *p, const stack_t *old)
+{
+	if (!p)
+		return;
+	sigaltstack(old, NULL);
+	munmap(p, SIGNAL_STACK);
+}
+
 static void *vcpu_main(void *arg)
 {
 	struct vcpu *cpu = arg;
 	struct vcpu_thread *t = thread_of(cpu);
+	stack_t old_stack;
+	void *stack;
 	struct sigevent sev = {
 		.sigev_notify = SIGEV_THREAD_ID,
 		.sigev_signo = SIGRTMIN + TIMER_SIGNAL_OFFSET,
@@ -273,6 +303,7 @@ static void *vcpu_main(void *arg)
 	sigemptyset(&set);
 	sigaddset(&set, SIGRTMIN + TIMER_SIGNAL_OFFSET);
 	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+	stack = new_signal_stack(&old_stack);
 
 	while (machine_gate(cpu)) {
 		enum vcpu_exit why;
@@ -289,6 +320,7 @@ static void *vcpu_main(void *arg)
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	vcpu_park(cpu);
 	timer_delete(t->timer);
+	free_signal_stack(stack, &old_stack);
 	return NULL;
 }
 

@@ -151,6 +151,9 @@ def shell(env):
         g.expect('[#$] ')
         if not g.is_raw():
             raise GuestError('the terminal is not raw')
+        with open(f'/proc/{g.proc.pid}/maps', encoding='ascii') as f:
+            both = [l for l in f if 'w' in l.split()[1] and 'x' in l.split()[1]]
+        check('pages both writable and executable', both, [])
         g.send('tty; echo job $((40 + 2))\n')
         g.expect('^/dev/ttyS0\r*\n')
         g.expect('^job 42')

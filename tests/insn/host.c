@@ -237,13 +237,6 @@ static bool has_cs32(void)
 
 bool host_init(struct host_caps *caps)
 {
-	static u8 alt[256 * 1024] __attribute__((aligned(64)));
-	static const int sigs[] = {SIGSEGV, SIGBUS, SIGILL, SIGTRAP, SIGFPE, SIGALRM};
-	void (*handler)(int, siginfo_t *, void *) = host_signal;
-	static const struct itimerval tick = {{.tv_usec = 20000}, {.tv_usec = 20000}};
-	stack_t ss = {.ss_sp = alt, .ss_size = sizeof(alt)};
-	struct sigaction sa = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_ONSTACK};
-
 	if (!map_arena())
 		return false;
 	caps->fsgsbase = getauxval(AT_HWCAP2) & 2;
@@ -252,13 +245,24 @@ bool host_init(struct host_caps *caps)
 	host_have_bases = caps->fsgsbase;
 	if (caps->fsgsbase)
 		__asm__ volatile("rdfsbase %0" : "=r"(host_own_fs));
+	return true;
+}
+
+void host_take_signals(void)
+{
+	static u8 alt[256 * 1024] __attribute__((aligned(64)));
+	static const int sigs[] = {SIGSEGV, SIGBUS, SIGILL, SIGTRAP, SIGFPE, SIGALRM};
+	void (*handler)(int, siginfo_t *, void *) = host_signal;
+	static const struct itimerval tick = {{.tv_usec = 20000}, {.tv_usec = 20000}};
+	stack_t ss = {.ss_sp = alt, .ss_size = sizeof(alt)};
+	struct sigaction sa = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+
 	sigfillset(&sa.sa_mask);
 	sigaltstack(&ss, NULL);
 	sigaction(SIGFPE, NULL, &old_fpe);
 	for (unsigned i = 0; i < ARRAY_SIZE(sigs); i++)
 		sigaction(sigs[i], &sa, NULL);
 	setitimer(ITIMER_REAL, &tick, NULL);
-	return true;
 }
 
 void host_fill_ro(const u8 image[ARENA_SIZE])

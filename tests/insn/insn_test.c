@@ -525,6 +525,7 @@ int main(int argc, char **argv)
 	ran = calloc(2 * (size_t)nr_insns, sizeof(*ran));
 	if (!ran || !host_init(&caps) || !guest_init(opts.engine))
 		return 1;
+	host_take_signals();
 	went_on = ran + nr_insns;
 	amd = host_cpu_is_amd();
 	setvbuf(stdout, NULL, _IOLBF, 0);

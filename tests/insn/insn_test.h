@@ -117,6 +117,8 @@ struct host_caps {
 
 /* False: this system cannot run the test; says why. */
 bool host_init(struct host_caps *caps);
+/* Last of all who handle signals: it puts segment registers right for the others. */
+void host_take_signals(void);
 /* The read-only page is the same in all images. */
 void host_fill_ro(const u8 image[ARENA_SIZE]);
 void host_put(const u8 image[ARENA_SIZE], const struct test_case *c);

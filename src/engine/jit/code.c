@@ -50,9 +50,16 @@ void jit_code_destroy(struct jit *j)
 		close(j->fd);
 }
 
-static u8 *half_start(const struct jit *j, unsigned half)
+u8 *jit_half_start(const struct jit *j, unsigned half)
 {
 	return half ? j->rw + j->size / NR_HALVES : j->stubs_end;
+}
+
+const u8 *jit_half_used(const struct jit *j, unsigned half)
+{
+	if (half == j->half)
+		return j->at;
+	return j->used[half] ? j->used[half] : jit_half_start(j, half);
 }
 
 static u8 *half_end(const struct jit *j, unsigned half)
@@ -83,8 +90,9 @@ bool jit_code_room(struct jit *j, struct emit *e)
 
 		if (!j->dead[other] || !soft_all_past(j->soft, j->dead[other]))
 			return false;
+		j->used[j->half] = j->at;
 		j->half = other;
-		j->at = half_start(j, other);
+		j->at = jit_half_start(j, other);
 	}
 	j->dead[j->half] = 0;
 	*e = (struct emit){.p = j->at, .end = half_end(j, j->half)};

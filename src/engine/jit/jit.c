@@ -365,6 +365,10 @@ static int jit_init(struct machine *m, struct err *e)
 		r = jit_code_init(j, e);
 	if (r == 0)
 		r = soft_run_init(m, e);
+	if (r == 0 && jit_crash_hook(e)) {
+		soft_destroy(m);
+		r = e->code;
+	}
 	if (r) {
 		jit_code_destroy(j);
 		free(j);
@@ -387,8 +391,10 @@ static void jit_destroy(struct machine *m)
 	struct jit *j = s ? jit_of(s) : NULL;
 
 	soft_destroy(m);
-	if (j)
+	if (j) {
 		jit_code_destroy(j);
+		jit_crash_unhook();
+	}
 	free(j);
 }
 
@@ -403,10 +409,14 @@ static int jit_vcpu_init(struct vcpu *v, struct err *e)
 static enum vcpu_exit jit_run(struct vcpu *v, u64 budget)
 {
 	struct soft_cpu *sc = soft_cpu(x86_cpu(v));
+	enum vcpu_exit why;
 
 	syscall(SYS_arch_prctl, ARCH_SET_GS, (unsigned long)(uintptr_t)x86_cpu(v));
 	sc->counted = budget != 0;
-	return soft_run(v, budget);
+	jit_crash_watch(sc);
+	why = soft_run(v, budget);
+	jit_crash_watch(NULL);
+	return why;
 }
 
 static void jit_stats(struct machine *m, FILE *f)

@@ -44,7 +44,9 @@ struct jit_code {
 	struct jit_link *incoming;
 	struct jit_link link[MAX_LINKS];
 	unsigned nr_links;
-	bool vec; /* has SSE instructions: jit_vec_ready() must be true to enter */
+	u32 size, code_len; /* bytes with all that belongs to it; up to the end of the code */
+	u16 nr_places;	    /* entries of the map: map.c */
+	bool vec;	    /* has SSE instructions: jit_vec_ready() must be true to enter */
 };
 
 /* Routines that all code shares. */
@@ -69,6 +71,7 @@ struct jit {
 	struct jit_stubs stubs;
 	u8 *stubs_end;
 	unsigned half;	     /* filled now */
+	u8 *used[NR_HALVES]; /* end of what the other one holds */
 	u8 *at;		     /* next free byte, writable */
 	u64 dead[NR_HALVES]; /* epoch since which no code in a half is in use; 0: some is */
 	u64 translated, bytes, links, refused;
@@ -91,6 +94,25 @@ static inline const u8 *jit_rx(const struct jit *j, const u8 *p)
 {
 	return j->rx + (p - j->rw);
 }
+
+u8 *jit_half_start(const struct jit *j, unsigned half);
+const u8 *jit_half_used(const struct jit *j, unsigned half); /* to here it holds codes */
+
+/* map.c: the instruction that host code belongs to. */
+struct jit_place {
+	const struct block *block;
+	const struct op *op;   /* NULL: the way into the block */
+	const u8 *begin, *end; /* its code around that place */
+};
+
+/* Not the code of any block: false.  Takes no lock: for signal handlers. */
+bool jit_place(const struct jit *j, const void *rx, struct jit_place *found);
+
+/* crash.c: signals that mean that the engine is wrong, for as long as there is a machine. */
+int jit_crash_hook(struct err *e);
+void jit_crash_unhook(void);
+/* The thread is about to run sc, or not any more (NULL). */
+void jit_crash_watch(struct soft_cpu *sc);
 
 /* vec.c */
 void jit_emit_load_vec(struct emit *e);

@@ -336,6 +336,7 @@ static void emit_cold(struct tr *t)
 	for (unsigned i = 0; i < t->nr_cold; i++) {
 		struct cold *c = &t->cold[i];
 
+		tr_place(t, (unsigned)(c->op - t->b->ops));
 		for (unsigned k = 0; k < c->nr_from; k++)
 			if (c->from[k])
 				patch_here(c->from[k], t->e.p);
@@ -602,6 +603,7 @@ static void emit_block(struct tr *t)
 	for (t->i = 0; t->i < b->nr_ops; t->i++) {
 		const struct op *op = &b->ops[t->i];
 
+		tr_place(t, t->i);
 		if (tr_insn(op)->attr & (A_ENDS | A_SYNC)) {
 			emit_last(t, op);
 			return;
@@ -627,9 +629,11 @@ struct jit_code *jit_translate(struct jit *j, struct block *b)
 	find_live(&t);
 	emit_block(&t);
 	emit_cold(&t);
+	tr_store_map(&t);
 	if (t.e.full)
 		return NULL;
 	j->at = (u8 *)(((uintptr_t)t.e.p + 15) & ~15ul);
+	t.code->size = (u32)(j->at - start);
 	j->translated++;
 	j->bytes += (u64)(j->at - start);
 	return t.code;

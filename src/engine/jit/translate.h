@@ -21,6 +21,12 @@ struct cold {
 	bool last; /* op ends the block: its exec function does, and leaves */
 };
 
+/* Where in the code an op begins. */
+struct tr_place {
+	u32 off;
+	u8 op;
+};
+
 struct tr {
 	struct emit e;
 	struct jit *j;
@@ -31,6 +37,8 @@ struct tr {
 	bool vec; /* SSE instructions run natively in this block */
 	struct cold cold[BLOCK_MAX_OPS];
 	unsigned nr_cold;
+	struct tr_place place[2 * BLOCK_MAX_OPS];
+	unsigned nr_places;
 	u16 live_after[BLOCK_MAX_OPS]; /* flags that something after op i reads */
 	unsigned i;		       /* the op at hand */
 };
@@ -79,6 +87,13 @@ static inline int tr_home(unsigned g)
 		return H_GUEST_RSP;
 	return g >= R9 && g <= R11 ? -1 : (int)g;
 }
+
+/* --- map.c -------------------------------------------------------------------------------- */
+
+/* From here on the code is that of the block's op of this number. */
+void tr_place(struct tr *t, unsigned op);
+/* Behind the code, which is whole now. */
+void tr_store_map(struct tr *t);
 
 /* --- insn.c ------------------------------------------------------------------------------- */
 
