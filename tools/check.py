@@ -158,7 +158,7 @@ def meson_tests(mode, folder):
 
 def boot_tests(mode, folder, opts):
     script = os.path.join(TOP, 'tests', 'boot', 'boot_tests.py')
-    factor = {'plain': 1, 'asan': 4, 'tsan': 20}[mode]
+    factor = {'plain': 1, 'asan': 4, 'tsan': 20, 'soak': 1}[mode]
     out = subprocess.run([script, '--list', mode], check=True, stdout=subprocess.PIPE, text=True)
     for line in out.stdout.split('\n'):
         if not line:
@@ -168,6 +168,11 @@ def boot_tests(mode, folder, opts):
                    [script, '--build', folder, '--guest', os.path.join(TOP, opts.build, 'guest'),
                     '--patience', str(factor), name],
                    int(patience) * factor, weight=10 + int(patience))
+
+
+def soak_tests(opts):
+    """What is too long to be run each time, and needs no repetition."""
+    yield from boot_tests('soak', opts.build, opts)
 
 
 def decode_tests(folder, opts):
@@ -222,6 +227,8 @@ def collect(opts):
     if opts.filter:
         tests = [t for t in tests if opts.filter in t.name]
     tests *= opts.soak
+    if opts.soak > 1 and 'plain' not in failed:
+        tests += [t for t in soak_tests(opts) if not opts.filter or opts.filter in t.name]
     return sorted(tests, key=lambda t: -t.weight), len(modes) - len(failed), len(failed)
 
 

@@ -45,6 +45,21 @@ enum {
 	VCPU_RENDEZVOUS = 1 << 6, /* the engine's own: wait for an exclusive section */
 };
 
+/* An access of a vCPU to what is not plain RAM. */
+struct vcpu_access {
+	struct addrspace *as;
+	u64 addr, val; /* val: stored, or what a load gives */
+	unsigned size;
+	bool write;
+};
+
+/* An engine that records a vCPU's accesses and replays them. */
+struct vcpu_tap {
+	/* True: val is known already, and no device is asked. */
+	bool (*before)(struct vcpu *cpu, struct vcpu_access *a);
+	void (*after)(struct vcpu *cpu, const struct vcpu_access *a); /* a device was asked */
+};
+
 struct vcpu {
 	struct machine *machine;
 	const struct isa_ops *isa;
@@ -67,6 +82,7 @@ struct vcpu {
 	_Atomic u64 lapic_page;		   /* where its registers are mapped; ~0: nowhere */
 	struct irq_line fpu_error;	   /* a pin: the CPU reports FPU errors here (x86: FERR#) */
 	void *thread;			   /* core/vcpu.c: its thread, timer and halt */
+	const struct vcpu_tap *tap;	   /* the engine's; normally NULL */
 	struct debug_stop stop;		   /* why VCPU_EXIT_DEBUG */
 	u64 icount; /* instructions retired; exact at return and, with a budget, at I/O */
 	void *priv; /* the engine's: derived, rebuilt from state when it is gone */

@@ -417,7 +417,7 @@ static bool is_lapic(struct vcpu *cpu, const struct addrspace *as, u64 addr)
 	       as == cpu->machine->mem && cpu->lapic_ops;
 }
 
-u64 vcpu_load(struct vcpu *cpu, struct addrspace *as, u64 addr, unsigned size)
+static u64 load(struct vcpu *cpu, struct addrspace *as, u64 addr, unsigned size)
 {
 	u64 val;
 
@@ -432,7 +432,7 @@ u64 vcpu_load(struct vcpu *cpu, struct addrspace *as, u64 addr, unsigned size)
 	return val;
 }
 
-void vcpu_store(struct vcpu *cpu, struct addrspace *as, u64 addr, u64 val, unsigned size)
+static void store(struct vcpu *cpu, struct addrspace *as, u64 addr, u64 val, unsigned size)
 {
 	if (cpu->ops->access_begin)
 		cpu->ops->access_begin(cpu);
@@ -442,4 +442,33 @@ void vcpu_store(struct vcpu *cpu, struct addrspace *as, u64 addr, u64 val, unsig
 		as_store(as, addr, val, size);
 	if (cpu->ops->access_end)
 		cpu->ops->access_end(cpu);
+}
+
+/* By way of who records what devices say. */
+static u64 tapped(struct vcpu *cpu, struct vcpu_access a)
+{
+	if (cpu->tap->before(cpu, &a))
+		return a.val;
+	if (a.write)
+		store(cpu, a.as, a.addr, a.val, a.size);
+	else
+		a.val = load(cpu, a.as, a.addr, a.size);
+	if (cpu->tap)
+		cpu->tap->after(cpu, &a);
+	return a.val;
+}
+
+u64 vcpu_load(struct vcpu *cpu, struct addrspace *as, u64 addr, unsigned size)
+{
+	if (__builtin_expect(cpu->tap != NULL, 0))
+		return tapped(cpu, (struct vcpu_access){as, addr, 0, size, false});
+	return load(cpu, as, addr, size);
+}
+
+void vcpu_store(struct vcpu *cpu, struct addrspace *as, u64 addr, u64 val, unsigned size)
+{
+	if (__builtin_expect(cpu->tap != NULL, 0))
+		tapped(cpu, (struct vcpu_access){as, addr, val, size, true});
+	else
+		store(cpu, as, addr, val, size);
 }

@@ -36,6 +36,7 @@ class Env:
         self.guest = opts.guest
         self.patience = opts.patience
         self.tmp = tmp
+        self.text = ''  # of the last machine that ran a script: all that was printed
 
     def kernel(self, name='cloud'):
         return os.path.join(self.guest, name, 'vmlinuz')
@@ -74,6 +75,7 @@ def run_script(env, script, *args, kernel='cloud', busybox='busybox', pairs=(), 
         start = g.seen
         end = g.expect('@@ end\r*$', seconds).start()
         check('exit status', g.wait(), 0)
+        env.text = g.text
         return g.text[start:end].replace('\r', '')
 
 
@@ -103,6 +105,37 @@ def script_1cpu(env):
 @boot_test(300, engines=('interp', 'jit,hot=1,cache=2M'))
 def script_4cpus(env):
     compare_with_native(env, '--cpus', '4')
+
+
+def compare_engines(env, least, *args):
+    """The script, with at least so many entries of translated code compared."""
+    compare_with_native(env, '--stats', *args)
+    count = int(re.search(r'(\d+)  compared:', env.text).group(1))
+    print(f'{count} entries compared')
+    if count < least:
+        raise GuestError(f'only {count} entries of code were compared')
+
+
+@boot_test(300, engines=('jit,hot=2,lockstep=1000',))
+def lockstep(env):
+    """Translator and interpreter do the same, in a sample of all code that is entered."""
+    compare_engines(env, 100000)
+
+
+@boot_test(300, engines=('jit,hot=2,lockstep=5000',))
+def lockstep_4cpus(env):
+    compare_engines(env, 20000, '--cpus', '4')
+
+
+@boot_test(3600, ('soak',), ('jit,hot=1,lockstep=1',))
+def lockstep_all(env):
+    """The same, in all code that is entered."""
+    compare_engines(env, 50000000)
+
+
+@boot_test(3600, ('soak',), ('jit,hot=1,lockstep=20',))
+def lockstep_all_4cpus(env):
+    compare_engines(env, 3000000, '--cpus', '4')
 
 
 @boot_test(240, ('plain', 'asan'))

@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "engine/jit/lockstep.h"
 #include "engine/soft/run.h"
 #include "isa/x86/flags.h"
 #include "isa/x86/insn.h"
@@ -39,6 +40,8 @@ static void call_exec(struct x86_cpu *cpu, const struct op *op)
 
 	cpu->op = op;
 	unpack_flags(cpu);
+	if (__builtin_expect(cpu->shadowed, 0))
+		lockstep_before_op(cpu, op);
 	res = cpu->cc_res;
 	aux = cpu->cc_aux;
 	insns[op->row].fn(cpu, op);
@@ -247,6 +250,18 @@ static bool must_interpret(const struct soft_cpu *sc)
 	return sc->debugging || sc->counted;
 }
 
+struct jit_link *jit_enter(struct x86_cpu *cpu, const struct jit_code *c)
+{
+	struct jit_link *l;
+
+	cpu->jit_flags = pack_flags(cpu);
+	l = jit_of(soft_cpu(cpu)->soft)->stubs.enter(cpu, c->entry);
+	unpack_flags(cpu);
+	if (l)
+		cpu->st.rip = cpu->st.gpr[GPR_PC] + l->off;
+	return l;
+}
+
 static void h_enter(struct x86_cpu *cpu, const struct op *op)
 {
 	struct soft_cpu *sc = soft_cpu(cpu);
@@ -263,13 +278,9 @@ static void h_enter(struct x86_cpu *cpu, const struct op *op)
 	enter_jump_cache(cpu, sc, b, c);
 	cpu->v.icount -= b->nr_ops; /* not counted in code */
 	sc->running = NULL;
-	cpu->jit_flags = pack_flags(cpu);
-	l = j->stubs.enter(cpu, c->entry);
-	unpack_flags(cpu);
-	if (l) {
-		cpu->st.rip = cpu->st.gpr[GPR_PC] + l->off;
+	l = sc->lockstep ? lockstep_enter(cpu, b) : jit_enter(cpu, c);
+	if (l)
 		note_link(sc, l);
-	}
 }
 
 static bool translate(struct soft *s, struct block *b)
@@ -322,6 +333,8 @@ static void finish(struct soft *s, struct block *b)
 static const struct param params[] = {
 	{"hot", PARAM_U32, offsetof(struct jit, hot), "4", "runs before a block is translated"},
 	{"cache", PARAM_SIZE, offsetof(struct jit, size), "32M", "room for translated code"},
+	{"lockstep", PARAM_U32, offsetof(struct jit, lockstep), "0",
+	 "compare every so many-th entry of code with the interpreter"},
 	{NULL},
 };
 
@@ -398,11 +411,26 @@ static void jit_destroy(struct machine *m)
 	free(j);
 }
 
+static void jit_vcpu_destroy(struct vcpu *v)
+{
+	lockstep_free(x86_cpu(v));
+	soft_cpu_destroy(v);
+}
+
 static int jit_vcpu_init(struct vcpu *v, struct err *e)
 {
+	struct machine *m = v->machine;
+	int r;
+
 	x86_cpu(v)->self = x86_cpu(v);
 	x86_cpu(v)->host_mxcsr = 0x1f80; /* as the ABI has it */
-	return soft_cpu_init(v, e);
+	r = soft_cpu_init(v, e);
+	if (r == 0 && jit_of(m->engine_priv)->lockstep) {
+		r = lockstep_new(x86_cpu(v), e);
+		if (r)
+			jit_vcpu_destroy(v);
+	}
+	return r;
 }
 
 /* %gs is free in user space: it is the vCPU while its thread runs it. */
@@ -429,6 +457,8 @@ static void jit_stats(struct machine *m, FILE *f)
 	fprintf(f, "%15llu  links: direct branches linked\n", (unsigned long long)j->links);
 	fprintf(f, "%15llu  refused: translations put off for lack of room\n",
 		(unsigned long long)j->refused);
+	if (j->lockstep)
+		lockstep_stats(j->soft, f);
 }
 
 const struct engine_ops jit_engine = {
@@ -440,7 +470,7 @@ const struct engine_ops jit_engine = {
 	.init = jit_init,
 	.destroy = jit_destroy,
 	.vcpu_init = jit_vcpu_init,
-	.vcpu_destroy = soft_cpu_destroy,
+	.vcpu_destroy = jit_vcpu_destroy,
 	.run = jit_run,
 	.kick = soft_kick,
 	.sync = soft_sync,

@@ -18,6 +18,12 @@
  *  5. A killed block's incoming links are taken back; whoever runs in it leaves at the next
  *     call of an exec function, link or jump.
  *  6. Memory of code is reused only as that of blocks is (soft.h, invariant 5).
+ *  7. While SOFT_LEAVE_CODE is in cpu->v.pending, code that was entered comes back to C at its
+ *     first poll, with cpu->st as it is at st.rip: lockstep.c compares it there with the
+ *     interpreter.  So no instruction may run twice between two polls, and every memory access
+ *     goes by cpu->view, or by what is forgotten whenever soft_view_changed() is called.
+ *  8. What lockstep_repeats() says cannot be run twice (time, random numbers, the TLB) runs by
+ *     its exec function where j->lockstep is set.
  */
 #ifndef ENGINE_JIT_H
 #define ENGINE_JIT_H
@@ -63,8 +69,9 @@ struct jit_stubs {
 
 struct jit {
 	struct soft *soft;
-	u32 hot;  /* option: runs before a block is translated */
-	u64 size; /* option "cache": bytes of code */
+	u32 hot;      /* option: runs before a block is translated */
+	u64 size;     /* option "cache": bytes of code */
+	u32 lockstep; /* option: compare every so many-th entry; 0: none */
 	void (*interp_finish)(struct soft *s, struct block *b);
 	u8 *rw, *rx; /* two mappings of the code cache */
 	int fd;
@@ -118,6 +125,12 @@ void jit_crash_watch(struct soft_cpu *sc);
 void jit_emit_load_vec(struct emit *e);
 void jit_emit_save_vec(struct emit *e);
 void jit_emit_test_vec(struct emit *e);
+
+/*
+ * jit.c: run c until it leaves.  st.rip is set; the direct branch it was left through, or
+ * NULL.
+ */
+struct jit_link *jit_enter(struct x86_cpu *cpu, const struct jit_code *c);
 
 /* jit.c: may SSE run natively now? */
 bool jit_vec_ready(struct x86_cpu *cpu);

@@ -55,7 +55,7 @@ static u16 writes(const struct insn *in)
 }
 
 /* Shifts keep the flags if the count is 0, which is known for an immediate. */
-static u16 op_kills(const struct op *op)
+u16 tr_flags_killed(const struct op *op)
 {
 	const struct insn *in = tr_insn(op);
 
@@ -85,7 +85,7 @@ static u16 peek(struct tr *t, unsigned n, i64 off)
 		if (x86_decode(bytes, avail, CODE64, (unsigned)off, &op) <= 0)
 			break;
 		live |= reads(tr_insn(&op)) & open;
-		open &= ~op_kills(&op);
+		open &= ~tr_flags_killed(&op);
 		off += op.len;
 		if (tr_insn(&op)->attr & (A_ENDS | A_SYNC))
 			break;
@@ -112,13 +112,13 @@ static void find_live(struct tr *t)
 		live = peek(t, 0, next);
 	for (unsigned i = b->nr_ops; i-- > 0;) {
 		t->live_after[i] = live;
-		live = (live & ~op_kills(&b->ops[i])) | reads(tr_insn(&b->ops[i]));
+		live = (live & ~tr_flags_killed(&b->ops[i])) | reads(tr_insn(&b->ops[i]));
 	}
 }
 
 static u16 live_before(const struct tr *t, const struct op *op)
 {
-	return (t->live_after[t->i] & ~op_kills(op)) | reads(tr_insn(op));
+	return (t->live_after[t->i] & ~tr_flags_killed(op)) | reads(tr_insn(op));
 }
 
 /* Must the flags be in the host's register for op to run natively? */

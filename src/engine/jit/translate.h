@@ -50,6 +50,9 @@ static inline const struct insn *tr_insn(const struct op *op)
 
 /* --- translate.c ------------------------------------------------------------------------- */
 
+/* Arithmetic flags that op overwrites without reading them, whatever its operands hold. */
+u16 tr_flags_killed(const struct op *op);
+
 /* Flags out of the way of code that clobbers them; back for an op that needs them. */
 void tr_spill_flags(struct tr *t);
 void tr_load_flags(struct tr *t);

@@ -654,6 +654,7 @@ static void on_written(struct as_listener *l, gpa_t addr, u64 len)
 {
 	struct soft *s = container_of(l, struct soft, listener);
 
+	atomic_fetch_add(&s->dma, 1);
 	/* Page by page: it may go over several regions that touch. */
 	while (len) {
 		u64 left = PAGE_SIZE_4K - (addr & (PAGE_SIZE_4K - 1));

@@ -53,6 +53,8 @@ void soft_exclusive_begin(struct soft_cpu *sc)
 {
 	struct soft *s = sc->soft;
 
+	if (sc->alone++)
+		return;
 	pthread_mutex_lock(&s->gate);
 	/* Count as stopped while waiting for somebody else's section. */
 	while (atomic_load(&s->exclusive)) {
@@ -68,7 +70,6 @@ void soft_exclusive_begin(struct soft_cpu *sc)
 	while (others_in_guest(s, sc))
 		pthread_cond_wait(&s->idle, &s->gate);
 	pthread_mutex_unlock(&s->gate);
-	sc->alone = true;
 	sc->stats.exclusives++;
 }
 
@@ -76,7 +77,8 @@ void soft_exclusive_end(struct soft_cpu *sc)
 {
 	struct soft *s = sc->soft;
 
-	sc->alone = false;
+	if (--sc->alone)
+		return;
 	pthread_mutex_lock(&s->gate);
 	atomic_store(&s->exclusive, false);
 	pthread_cond_broadcast(&s->open);

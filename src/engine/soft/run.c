@@ -237,7 +237,7 @@ static void step(struct x86_cpu *cpu, struct soft_cpu *sc)
 /* A fault or a restart was thrown: put RIP and the count right, and deliver. */
 static bool thrown(struct x86_cpu *cpu, struct soft_cpu *sc, int how)
 {
-	soft_thrown(sc);
+	soft_thrown(sc, 0);
 	if (cpu->op && sc->running) /* its instructions were counted when it was entered */
 		cpu->v.icount -= sc->running->nr_ops - (u64)(cpu->op - sc->running->ops);
 	cpu->op = NULL;

@@ -90,6 +90,8 @@ struct page_info {
 };
 
 struct jit_link;
+struct lockstep;
+struct shadow;
 
 /* --- per vCPU ------------------------------------------------------------------------------ */
 
@@ -171,13 +173,15 @@ struct soft_cpu {
 	u64 clock;	  /* for soft_ctx.used */
 	_Atomic u64 seen; /* soft->epoch at the top of the run loop; 0: not in run() */
 	_Atomic bool in_guest;
-	bool alone;		 /* inside its own exclusive section */
+	unsigned alone;		 /* inside its own exclusive sections, so many deep */
 	_Atomic bool flush_due;	 /* the memory map changed: empty the TLB at the next poll */
 	struct tlb_view no_view; /* always misses: alignment checks, data breakpoints */
 	bool slow_access;	 /* no_view is in force */
+	struct shadow *shadow;	 /* shadow.h: runs of this vCPU are compared; or NULL */
 	struct block *shot;	 /* room for one instruction that must not be cached */
 	u8 shot_bytes[16];	 /* what it was decoded from */
 	struct straddle straddles[NR_STRADDLES];
+	struct lockstep *lockstep;    /* a translator's: it is checked */
 	struct jit_link *engine_link; /* a translator's: the branch it was left through */
 	u64 link_epoch;		      /* when that was */
 	u64 last_pause;		      /* a translator's: host's time stamp of the last PAUSE */
@@ -215,6 +219,7 @@ struct soft {
 	void (*killed)(struct soft *s, struct block *b);
 	void (*flushed)(struct soft *s, u64 epoch);
 	void *engine_data;
+	_Atomic u64 dma;	   /* how often somebody else than a vCPU wrote memory */
 	_Atomic bool flush_wanted; /* give up all blocks at the next look-up */
 
 	pthread_mutex_t gate;
@@ -223,6 +228,15 @@ struct soft {
 	unsigned nr_cpus;
 	struct soft_cpu *cpus[MAX_CPUS];
 };
+
+/* A bit in vcpu->pending that no event sets: translated code is to leave at its next poll. */
+enum { SOFT_LEAVE_CODE = 1 << 31 };
+
+/* The tag of entry i of a TLB when it is empty: no address that indexes it can match. */
+static inline u64 tlb_invalid_tag(unsigned i)
+{
+	return (u64)((i ^ 1) & (TLB_ENTRIES - 1)) << PAGE_BITS;
+}
 
 /* --- set-up -------------------------------------------------------------------------------- */
 
@@ -326,10 +340,10 @@ void soft_leave(struct soft_cpu *sc);
 void soft_exclusive_begin(struct soft_cpu *sc);
 void soft_exclusive_end(struct soft_cpu *sc);
 
-/* A fault was thrown: end the exclusive section that it may have been thrown from. */
-static inline void soft_thrown(struct soft_cpu *sc)
+/* A fault was thrown: end the exclusive sections that it may have been thrown from. */
+static inline void soft_thrown(struct soft_cpu *sc, unsigned depth)
 {
-	if (sc->alone)
+	while (sc->alone > depth)
 		soft_exclusive_end(sc);
 }
 

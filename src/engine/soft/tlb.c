@@ -8,20 +8,14 @@
  */
 #include <stdlib.h>
 
-#include "engine/soft/soft.h"
+#include "engine/soft/shadow.h"
 #include "isa/x86/flags.h"
 #include "sundog/err.h"
-
-/* A tag that no address which indexes entry i can match. */
-static u64 invalid_tag(unsigned i)
-{
-	return (u64)((i ^ 1) & (TLB_ENTRIES - 1)) << PAGE_BITS;
-}
 
 static void view_clear(struct tlb_view *v)
 {
 	for (unsigned i = 0; i < TLB_ENTRIES; i++)
-		v->rd[i].tag = v->wr[i].tag = invalid_tag(i);
+		v->rd[i].tag = v->wr[i].tag = tlb_invalid_tag(i);
 }
 
 /* Forget the jump cache's entries in the groups, but those to keep. */
@@ -145,9 +139,9 @@ static void ctx_clear_local(struct soft_ctx *c)
 
 		for (unsigned i = 0; i < TLB_ENTRIES; i++) {
 			if (!(c->global_rd[k][i / 64] >> (i % 64) & 1))
-				v->rd[i].tag = invalid_tag(i);
+				v->rd[i].tag = tlb_invalid_tag(i);
 			if (!(c->global_wr[k][i / 64] >> (i % 64) & 1))
-				v->wr[i].tag = invalid_tag(i);
+				v->wr[i].tag = tlb_invalid_tag(i);
 		}
 	}
 	for (unsigned i = 0; i < EX_ENTRIES; i++)
@@ -174,9 +168,9 @@ static void ctx_clear_fragments(struct soft_ctx *c, u64 page)
 				unsigned i = 64 * w + (unsigned)__builtin_ctzll(bits);
 
 				if (same_gib(v->rd[i].tag, page))
-					v->rd[i].tag = invalid_tag(i);
+					v->rd[i].tag = tlb_invalid_tag(i);
 				if (same_gib(v->wr[i].tag, page))
-					v->wr[i].tag = invalid_tag(i);
+					v->wr[i].tag = tlb_invalid_tag(i);
 			}
 		}
 	}
@@ -193,9 +187,9 @@ static void ctx_clear_page(struct soft_ctx *c, u64 page)
 
 	for (unsigned k = 0; k < NR_VIEWS; k++) {
 		if (c->views[k].rd[i].tag == page)
-			c->views[k].rd[i].tag = invalid_tag(i);
+			c->views[k].rd[i].tag = tlb_invalid_tag(i);
 		if (c->views[k].wr[i].tag == page)
-			c->views[k].wr[i].tag = invalid_tag(i);
+			c->views[k].wr[i].tag = tlb_invalid_tag(i);
 	}
 	if ((c->ex[x].tag & ~1ull) == page)
 		c->ex[x].tag = ~0ull;
@@ -272,7 +266,9 @@ void soft_view_changed(struct x86_cpu *cpu)
 	sc->key = (block_key)(cpu->code_size | (is_user(cpu) ? KEY_USER : 0) |
 			      (!cpu->code64 && cpu->st.seg[SEG_CS].limit != ~0u ? KEY_LIMITED : 0));
 	cpu->jump_cache = soft_jumps(sc);
-	cpu->view = sc->slow_access ? &sc->no_view : &sc->ctx->views[view_kind(cpu)];
+	cpu->view = sc->slow_access ? &sc->no_view
+		    : cpu->shadowed ? &sc->shadow->views[view_kind(cpu)]
+				    : &sc->ctx->views[view_kind(cpu)];
 }
 
 static u16 current_pcid(const struct x86_cpu *cpu)
@@ -362,8 +358,8 @@ void soft_flush_all(struct x86_cpu *cpu, bool globals)
 static void view_protect(struct tlb_view *v, u64 host_page)
 {
 	for (unsigned i = 0; i < TLB_ENTRIES; i++)
-		if (v->wr[i].tag != invalid_tag(i) && v->wr[i].host == host_page)
-			v->wr[i].tag = invalid_tag(i);
+		if (v->wr[i].tag != tlb_invalid_tag(i) && v->wr[i].host == host_page)
+			v->wr[i].tag = tlb_invalid_tag(i);
 }
 
 void soft_tlb_protect(struct soft *s, const u8 *host_page, u8 cpus)
@@ -371,6 +367,8 @@ void soft_tlb_protect(struct soft *s, const u8 *host_page, u8 cpus)
 	for (unsigned i = 0; i < s->nr_cpus; i++) {
 		if (!(cpus >> i & 1))
 			continue;
+		for (unsigned n = 0; s->cpus[i]->shadow && n < NR_VIEWS; n++)
+			view_protect(&s->cpus[i]->shadow->views[n], (u64)(uintptr_t)host_page);
 		for (unsigned k = 0; k < NR_CONTEXTS; k++) {
 			struct soft_ctx *c = s->cpus[i]->ctxs[k];
 
@@ -389,7 +387,7 @@ static bool canonical(u64 lin)
 
 /* Where an access ends up: host RAM, or a device at gpa. */
 struct target {
-	u8 *host;
+	u8 *host, *ram; /* the same, but for a page that is shadowed */
 	gpa_t gpa;
 	struct page_info *page; /* of guest RAM, else NULL */
 	bool rom;
@@ -437,7 +435,7 @@ static void translate(struct x86_cpu *cpu, unsigned seg, u64 lin, enum mem_acces
 	}
 	if (!host)
 		return;
-	t->host = host + (w.gpa - page);
+	t->host = t->ram = host + (w.gpa - page);
 	t->page = soft_page(soft_cpu(cpu)->soft, t->host);
 }
 
@@ -496,6 +494,22 @@ static const struct tlb_ent *lookup(struct x86_cpu *cpu, u64 lin, enum mem_acces
 	return (lin ^ t->tag) < PAGE_SIZE_4K ? t : NULL;
 }
 
+/* The same, on a page's copy where there is to be one. */
+static void resolve_shadow(struct x86_cpu *cpu, u64 lin, enum mem_access acc,
+			   enum tlb_view_kind kind, bool hit, struct target *t)
+{
+	struct soft_cpu *sc = soft_cpu(cpu);
+	bool silent = hit;
+
+	if (!soft_page(sc->soft, t->ram))
+		return;
+	if (!hit && sc->shadow->mode == SHADOW_REAL)
+		silent = lookup(cpu, lin, acc, kind);
+	else if (!hit && acc == MEM_WRITE)
+		silent = t->page && claim_writer(sc, t->page);
+	t->host = shadow_fill(cpu, lin, acc, kind, silent, t->ram);
+}
+
 /* lin within one page: host RAM or a device, with rights checked and the TLB filled. */
 static void resolve(struct x86_cpu *cpu, unsigned seg, u64 lin, enum mem_access acc,
 		    struct target *t)
@@ -508,12 +522,14 @@ static void resolve(struct x86_cpu *cpu, unsigned seg, u64 lin, enum mem_access 
 	if (ent) {
 		u8 *host = tlb_host(ent, lin);
 
-		*t = (struct target){.host = host};
-		return;
+		*t = (struct target){.host = host, .ram = host};
+	} else {
+		translate(cpu, seg, lin, acc, t);
+		if (t->host && !shadow_is(cpu, SHADOW_TRY))
+			install(cpu, lin, acc, t, kind);
 	}
-	translate(cpu, seg, lin, acc, t);
-	if (t->host)
-		install(cpu, lin, acc, t, kind);
+	if (__builtin_expect(cpu->shadowed, 0) && t->host)
+		resolve_shadow(cpu, lin, acc, kind, ent, t);
 }
 
 const u8 *soft_fetch_page(struct x86_cpu *cpu, u64 lin, gpa_t *gpa)
@@ -605,8 +621,8 @@ static void store_host(struct x86_cpu *cpu, const struct target *t, u64 val, uns
 	if (t->rom)
 		return;
 	ram_store(t->host, val, size);
-	if (soft_page(s, t->host))
-		soft_code_written(s, t->host, size);
+	if (soft_page(s, t->ram))
+		soft_code_written(s, t->ram, size);
 }
 
 static void store_in_page(struct x86_cpu *cpu, unsigned seg, u64 lin, u64 val, unsigned size)
@@ -652,7 +668,7 @@ void *soft_host(struct x86_cpu *cpu, unsigned seg, u64 lin, unsigned size, enum 
 		return NULL;
 	if (acc != MEM_WRITE)
 		return t.host;
-	page = soft_page(soft_cpu(cpu)->soft, t.host);
+	page = soft_page(soft_cpu(cpu)->soft, t.ram);
 	return page && claim_writer(soft_cpu(cpu), page) ? t.host : NULL;
 }
 
@@ -673,7 +689,7 @@ u64 soft_rmw_slow(struct x86_cpu *cpu, unsigned seg, u64 lin, unsigned size, str
 	if (!t.host)
 		return vcpu_load(&cpu->v, cpu->v.machine->mem, t.gpa, size);
 	if (!t.rom) {
-		struct page_info *page = soft_page(soft_cpu(cpu)->soft, t.host);
+		struct page_info *page = soft_page(soft_cpu(cpu)->soft, t.ram);
 
 		if (page && claim_writer(soft_cpu(cpu), page))
 			r->host = t.host;
@@ -704,8 +720,8 @@ bool soft_cmpxchg_slow(struct x86_cpu *cpu, struct mem_rmw *r, u64 *old, u64 val
 		resolve(cpu, r->seg, cut_lin(cpu, (r->lin | 0xfff) + 1), MEM_WRITE, &last);
 	} else if (t.host && !t.rom) {
 		same = ram_cmpxchg(t.host, old, val, r->size);
-		if (same && soft_page(sc->soft, t.host))
-			soft_code_written(sc->soft, t.host, r->size);
+		if (same && soft_page(sc->soft, t.ram))
+			soft_code_written(sc->soft, t.ram, r->size);
 		return same;
 	}
 	/*
@@ -736,8 +752,8 @@ bool soft_cmpxchg16b_slow(struct x86_cpu *cpu, unsigned seg, u64 lin, u64 old[2]
 	resolve(cpu, seg, lin, MEM_WRITE, &t);
 	if (t.host && !t.rom) {
 		same = ram_cmpxchg16(t.host, old, val);
-		if (same && soft_page(sc->soft, t.host))
-			soft_code_written(sc->soft, t.host, 16);
+		if (same && soft_page(sc->soft, t.ram))
+			soft_code_written(sc->soft, t.ram, 16);
 		return same;
 	}
 	found[0] = soft_load(cpu, seg, lin, 8);

@@ -99,6 +99,7 @@ struct x86_cpu {
 	bool skip_step; /* this instruction cleared TF (INT n, SYSCALL): no #DB after it */
 
 	bool debug_watch; /* the debugger watches memory: every access takes the slow path */
+	bool shadowed;	  /* page tables are read and written by way of soft_shadow() */
 
 	/* Faults. */
 	jmp_buf on_fault;	/* set by the engine; x86_raise() jumps there */
@@ -183,7 +184,11 @@ void soft_flush_page(struct x86_cpu *cpu, u64 lin); /* INVLPG: all views, this P
 void soft_flush_pcid(struct x86_cpu *cpu, u16 pcid, bool globals); /* INVPCID 1 */
 void soft_flush_all(struct x86_cpu *cpu, bool globals);		   /* CR0/CR4/EFER; INVPCID 2, 3 */
 void soft_ram_written(struct x86_cpu *cpu, const void *host,
-		      u64 len);					   /* not by mem.h: A and D bits */
+		      u64 len); /* not by mem.h: A and D bits */
+/* Where the byte of RAM at host is while cpu->shadowed (engine/soft/shadow.h). */
+u8 *soft_shadow(struct x86_cpu *cpu, u8 *host, bool write);
+/* A walk for an instruction fetch has set bits in the entry at host. */
+void soft_shadow_fetched(struct x86_cpu *cpu, const u8 *host, u64 set, unsigned size);
 void soft_flush_page_pcid(struct x86_cpu *cpu, u16 pcid, u64 lin); /* INVPCID 0 */
 
 #endif

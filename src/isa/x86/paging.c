@@ -62,17 +62,20 @@ static u64 entry_read(struct x86_cpu *cpu, gpa_t gpa, unsigned size, enum walk_m
 {
 	struct addrspace *mem = cpu->v.machine->mem;
 	u8 *frame = mode == WALK_COMMIT ? x86_ram_frame(cpu, gpa & ~0xfffull) : NULL;
-	void *host = frame ? frame + (gpa & 0xfff) : as_ram(mem, gpa, size, false);
+	u8 *host = frame ? frame + (gpa & 0xfff) : as_ram(mem, gpa, size, false);
 
+	if (host && cpu->shadowed && mode == WALK_COMMIT)
+		host = soft_shadow(cpu, host, false);
 	if (host)
 		return ram_load(host, size);
 	return mode == WALK_PEEK ? 0 : vcpu_load(&cpu->v, mem, gpa, size);
 }
 
 /* Set bits in an entry if it still is what we read; what is not RAM stays as it is. */
-static bool entry_set(struct x86_cpu *cpu, const struct walk_step *s, unsigned size, u64 set)
+static bool entry_set(struct x86_cpu *cpu, const struct walk_step *s, unsigned size, u64 set,
+		      enum mem_access acc)
 {
-	void *host;
+	u8 *host, *at;
 	u64 old = s->entry;
 
 	if ((old & set) == set)
@@ -80,8 +83,11 @@ static bool entry_set(struct x86_cpu *cpu, const struct walk_step *s, unsigned s
 	host = as_ram(cpu->v.machine->mem, s->entry_gpa, size, true);
 	if (!host)
 		return true;
-	if (!ram_cmpxchg(host, &old, old | set, size))
+	at = cpu->shadowed ? soft_shadow(cpu, host, true) : host;
+	if (!ram_cmpxchg(at, &old, old | set, size))
 		return false;
+	if (cpu->shadowed && acc == MEM_EXEC)
+		soft_shadow_fetched(cpu, host, set, size);
 	soft_ram_written(cpu, host, size);
 	return true;
 }
@@ -222,7 +228,7 @@ static bool walk_commit(struct x86_cpu *cpu, const struct walk_format *f, enum m
 		bool last = i == w->nr_steps - 1;
 		u64 set = PTE_A | (last && acc == MEM_WRITE ? PTE_D : 0);
 
-		if (!entry_set(cpu, &w->step[i], f->entry_size, set))
+		if (!entry_set(cpu, &w->step[i], f->entry_size, set, acc))
 			return false;
 		w->step[i].entry |= set;
 	}
