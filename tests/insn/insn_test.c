@@ -376,7 +376,7 @@ static bool is_undefined(const struct test_case *c)
 		return false;
 	if (row_exception(c->op.row))
 		return true;
-	if ((fn == exec_shld || fn == exec_shrd) && c->op.size == 2)
+	if ((fn == exec_shld || fn == exec_shrd) && c->op.size == 2 && !amd)
 		return (c->op.flags & OP_CL ? c->in.gpr[RCX] & 31 : c->op.imm & 31) >= 16;
 	/* Components that only the host has. */
 	if (insns[c->op.row].feature == FEAT_XSAVE || insns[c->op.row].feature == FEAT_XSAVEC)

@@ -53,37 +53,43 @@ void exec_rcr(struct x86_cpu *cpu, const struct op *op)
 }
 
 /*
- * r/m and reg side by side, shifted by n; 16-bit counts above 16 (undefined) take their bits
- * from r/m again, as in r/m : reg : r/m.
+ * r/m and reg side by side, shifted by n.  16-bit counts above 16 are undefined; AMD's take their
+ * bits from reg again, as in r/m : reg : reg, and clear CF.
  */
 static u64 shld_result(u64 a, u64 b, unsigned n, unsigned size, u64 *cf)
 {
 	unsigned bits = 8 * size;
 
-	if (n <= bits) {
-		*cf = a >> (bits - n) & 1;
-		return n == bits ? b : a << n | b >> (bits - n);
-	}
-	*cf = b >> (2 * bits - n) & 1;
-	return b << (n - bits) | a >> (2 * bits - n);
+	*cf = n <= bits ? a >> (bits - n) & 1 : 0;
+	if (n < bits)
+		return a << n | b >> (bits - n);
+	return n == bits ? b : b << (n - bits) | b >> (2 * bits - n);
 }
 
 static u64 shrd_result(u64 a, u64 b, unsigned n, unsigned size, u64 *cf)
 {
 	unsigned bits = 8 * size;
 
-	if (n <= bits) {
-		*cf = a >> (n - 1) & 1;
+	*cf = n <= bits ? a >> (n - 1) & 1 : 0;
+	if (n <= bits)
 		return a >> n | b << (bits - n);
-	}
-	*cf = b >> (n - bits - 1) & 1;
-	return b >> (n - bits) | a << (2 * bits - n);
+	return b >> (n - bits) | b << (2 * bits - n);
+}
+
+/* The sign has changed; also where the count makes it undefined, as on AMD's. */
+static u64 double_shift_of(u64 res, u64 cf, unsigned n, unsigned size, bool left)
+{
+	u64 top = res >> (8 * size - 1) & 1, next = res >> (8 * size - 2) & 1;
+
+	if (!left)
+		return top ^ next;
+	return n < 8 * size ? top ^ cf : cf;
 }
 
 static __always_inline void double_shift(struct x86_cpu *cpu, const struct op *op, bool left)
 {
 	unsigned size = op->size, n = shift_count(cpu, op, size);
-	u64 b = gpr_read(cpu, op->reg, size), cf = 0, top, next, res;
+	u64 b = gpr_read(cpu, op->reg, size), cf = 0, res;
 	enum loc loc = op_loc(op);
 	struct mem_rmw r;
 	u64 a = rmw_get(cpu, op, size, loc, &r);
@@ -95,11 +101,9 @@ static __always_inline void double_shift(struct x86_cpu *cpu, const struct op *o
 	if (!n)
 		return;
 
-	top = res >> (8 * size - 1) & 1;
-	next = res >> (8 * size - 2) & 1;
 	cpu->cc_res = sign_extend(res, size);
 	cpu->cc_aux = 1 << 3;
-	flags_set_cf_of(cpu, cf, left ? top ^ cf : top ^ next);
+	flags_set_cf_of(cpu, cf, double_shift_of(res, cf, n, size, left));
 }
 
 void exec_shld(struct x86_cpu *cpu, const struct op *op)
