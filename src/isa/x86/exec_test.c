@@ -508,6 +508,9 @@ static bool run_case(u64 seed, bool amd)
 	test_guest_run(&c.op, &c.in, &ours);
 	if (same(&host, &ours, mask) && !memcmp(host_mem, test_buf, BUF))
 		return true;
+	/* It has two operands that may fault: hosts differ in which one they read first. */
+	if (c.t->fn == exec_cmps && host.vector >= 0 && ours.vector >= 0)
+		return true;
 	print_failure(&c, seed, &host, &ours);
 	return false;
 }
