@@ -166,6 +166,24 @@ static void test_interrupt_from_ring3(void)
 	CHECK_EQ(seg(SEG_DS)->sel, SEL_DATA3);
 }
 
+/* A null selector with an RPL is 0 after a return to an outer ring, as on hardware. */
+static void test_null_on_return(void)
+{
+	const struct seg null = {.sel = 3}, based = {.sel = 2, .base = 0x123456789000};
+
+	bed_long(b);
+	x86_put_seg(b->cpu, SEG_DS, &null);
+	x86_put_seg(b->cpu, SEG_FS, &based);
+	/* push SEL_DATA3; push 0; push 2; push SEL_CODE64_3; push BED_CODE; iretq */
+	CODE(b, "\x6a\x23\x6a\x00\x6a\x02\x6a\x2b\x68\x00\x00\x01\x00\x48\xcf");
+	bed_run(b, BED_CODE, 6);
+	CHECK_EQ(b->cpu->cpl, 3);
+	CHECK_EQ(seg(SEG_DS)->sel, 0);
+	CHECK_EQ(seg(SEG_FS)->sel, 0);
+	CHECK_EQ(seg(SEG_FS)->base, 0x123456789000);
+	CHECK_EQ(b->cpu->seg_base[SEG_FS], 0x123456789000);
+}
+
 static void test_call_gate(void)
 {
 	bed_protected(b);
@@ -455,6 +473,7 @@ int main(void)
 	test_limits();
 	test_load();
 	test_interrupt_from_ring3();
+	test_null_on_return();
 	test_call_gate();
 	test_conforming();
 	test_io_permission();

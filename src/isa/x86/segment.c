@@ -189,13 +189,15 @@ void x86_drop_inner_segs(struct x86_cpu *cpu)
 	static const enum seg_reg regs[] = {SEG_ES, SEG_DS, SEG_FS, SEG_GS};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(regs); i++) {
-		const struct seg *s = &cpu->st.seg[regs[i]];
+		struct seg *s = &cpu->st.seg[regs[i]];
 		unsigned dpl = s->attr >> SEG_DPL_SHIFT & 3;
 		bool conforming = (s->attr & SEG_CODE) && (s->attr & SEG_EC);
 		struct seg null = null_seg(0, 0);
 
-		/* One that is null already keeps its base, which 64-bit code sets by MSR. */
-		if (s->attr & SEG_P && dpl < cpu->cpl && !conforming)
+		/* A null one loses its RPL, and keeps its base, which 64-bit code sets by MSR. */
+		if (!(s->attr & SEG_P))
+			s->sel = 0;
+		else if (dpl < cpu->cpl && !conforming)
 			x86_put_seg(cpu, regs[i], &null);
 	}
 }
