@@ -173,6 +173,10 @@ def boot_tests(mode, folder, opts):
 def soak_tests(opts):
     """What is too long to be run each time, and needs no repetition."""
     yield from boot_tests('soak', opts.build, opts)
+    seed = str(int(time.time()))
+    yield Test(f'soak: lockstep_test --seed {seed}',
+               [os.path.join(opts.build, 'tests', 'lockstep', 'lockstep_test'), '--seed', seed,
+                '--count', '3000000'], 3600, weight=5)
 
 
 def decode_tests(folder, opts):

@@ -11,6 +11,8 @@
 
 #include <string.h>
 
+const u8 arena_rights[ARENA_PAGES] = {RWX, RWX, ABSENT, RW, RW, ABSENT, RW, RO, ABSENT};
+
 static struct gen_cfg cfg;
 static u64 rng;
 
@@ -243,6 +245,10 @@ void random_regs(struct test_case *c)
 		break;
 	default: r->cs = SEL_CS64; break;
 	}
+	if (c->ring0) {
+		r->cs = SEL_KERNEL_CS;
+		r->ss = SEL_KERNEL_DATA;
+	}
 	if (c->mode != MODE64) {
 		for (unsigned i = 0; i < 16; i++)
 			r->gpr[i] = i < 8 ? (u32)r->gpr[i] : 0;
@@ -312,11 +318,12 @@ static void place(struct test_case *c)
 	c->in.rip = ARENA + c->code_off - mode_cs_base(c->mode);
 }
 
-static void put_code(struct test_case *c)
+void gen_put_code(struct test_case *c)
 {
 	unsigned len = c->code_len, fits = 2 * PAGE - c->code_off, done = 0;
 
 	len = len < fits ? len : fits;
+	c->nr_data_pokes = c->nr_pokes;
 	while (done < len) {
 		unsigned n = len - done < 64 ? len - done : 64;
 
@@ -339,7 +346,7 @@ static void single(struct test_case *c)
 	gen_encoding(c, c->row, false);
 	place(c);
 	gen_operands(c);
-	put_code(c);
+	gen_put_code(c);
 }
 
 void gen_case(u64 seed, u64 number, struct test_case *c)
@@ -351,16 +358,17 @@ void gen_case(u64 seed, u64 number, struct test_case *c)
 	c->code_len = 0;
 	c->target = 0;
 	c->op = (struct op){0};
-	c->seq = !cfg.no_seq && cfg.row < 0 && number % 4 == 3;
+	c->seq = cfg.wild || (!cfg.no_seq && cfg.row < 0 && number % 4 == 3);
+	c->ring0 = cfg.wild && one_in(2);
 	c->twice = one_in(4);
 	if (!c->seq) {
 		single(c);
 		return;
 	}
-	c->mode = pick_mode();
+	c->mode = cfg.wild ? MODE64 : pick_mode();
 	random_regs(c);
 	random_fx(c->in.fx);
 	gen_sequence(c);
 	place(c);
-	put_code(c);
+	gen_put_code(c);
 }

@@ -24,6 +24,11 @@ static void put(struct test_case *c, const u8 *bytes, unsigned n)
 	c->code_len += n;
 }
 
+static bool fits(unsigned row)
+{
+	return gen_cfg()->wild ? row_in_wild_sequence(row) : row_in_sequence(row);
+}
+
 static void random_insn(struct test_case *c)
 {
 	unsigned at = c->code_len, row;
@@ -36,13 +41,21 @@ static void random_insn(struct test_case *c)
 		/* Integer instructions more often than there are of them. */
 		if (in->attr & (A_SSE | A_FPU) && !one_in(4))
 			continue;
-		if (!row_in_sequence(row) || in->attr & (c->mode == MODE64 ? A_NO64 : A_ONLY64))
+		if (!fits(row) || in->attr & (c->mode == MODE64 ? A_NO64 : A_ONLY64))
 			continue;
 		c->code_len = at;
 		/* The decoder has the last word: the prefixes may have made it another row. */
-		if (gen_encoding(c, row, true) && row_in_sequence(c->op.row))
+		if (gen_encoding(c, row, true) && fits(c->op.row))
 			return;
 	}
+}
+
+/* The last rel_len bytes are the way to an instruction further on. */
+static void leads_on(const struct test_case *c, unsigned rel_len)
+{
+	seq.branch[seq.nr_branches].end = c->code_len;
+	seq.branch[seq.nr_branches].rel_len = rel_len;
+	seq.branch[seq.nr_branches++].from = seq.nr;
 }
 
 /* jcc or jmp forward, to be patched when all is there. */
@@ -63,9 +76,41 @@ static void branch(struct test_case *c)
 		}
 	}
 	put(c, img, img[0] == 0x0f ? 2 + rel : 1 + rel);
-	seq.branch[seq.nr_branches].end = c->code_len;
-	seq.branch[seq.nr_branches].rel_len = rel;
-	seq.branch[seq.nr_branches++].from = seq.nr;
+	leads_on(c, rel);
+}
+
+/* An address further on into a register, and what goes there by it. */
+static void by_register(struct test_case *c, unsigned reg, const u8 *go, unsigned n)
+{
+	put(c, (const u8[]){0x48, 0x8d, (u8)(5 | reg << 3), 0, 0, 0, 0}, 7);
+	leads_on(c, 4);
+	put(c, go, n);
+}
+
+/* What goes elsewhere by other ways than a branch. */
+static void transfer(struct test_case *c)
+{
+	u8 ss = c->ring0 && one_in(2) ? SEL_KERNEL_DATA : SEL_DATA;
+
+	switch (rnd() % 8) {
+	case 0: /* call */
+		put(c, (const u8[]){0xe8, 0, 0, 0, 0}, 5);
+		leads_on(c, 4);
+		break;
+	case 1: put(c, (const u8[]){0xc3}, 1); break;			 /* ret */
+	case 2: by_register(c, RAX, (const u8[]){0xff, 0xe0}, 2); break; /* jmp rax */
+	case 3: by_register(c, RDX, (const u8[]){0xff, 0xd2}, 2); break; /* call rdx */
+	case 4: by_register(c, RAX, (const u8[]){0x50, 0xc3}, 2); break; /* push rax; ret */
+	case 5: /* mov r11d, flags; sysret */
+		put(c, (const u8[]){0x41, 0xbb, 0xd7, 0x0e, 0, 0}, 6);
+		by_register(c, RCX, (const u8[]){0x48, 0x0f, 0x07}, 3);
+		break;
+	case 6: put(c, (const u8[]){0x0f, 0x05}, 2); break; /* syscall */
+	default: /* push ss, rsp, flags, cs, rip; iretq */
+		put(c, (const u8[]){0x6a, ss, 0x54, 0x9c, 0x6a, 0}, 6);
+		c->code[c->code_len - 1] = ss == SEL_DATA ? SEL_CS64 : SEL_KERNEL_CS;
+		by_register(c, RAX, (const u8[]){0x50, 0x48, 0xcf}, 3);
+	}
 }
 
 static void patch_branches(struct test_case *c)
@@ -144,6 +189,8 @@ void gen_sequence(struct test_case *c)
 			put(c, (const u8[]){0x90}, 1);
 		} else if (one_in(6) && seq.nr + 1 < n) {
 			branch(c);
+		} else if (gen_cfg()->wild && one_in(10) && seq.nr + 1 < n) {
+			transfer(c);
 		} else {
 			random_insn(c);
 		}

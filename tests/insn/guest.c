@@ -42,7 +42,7 @@ enum {
 #define KERNEL 0xffff800000000000ull
 #define NX (1ull << 63)
 
-enum { SEL_KERNEL = 0x10, SEL_TSS = 0x40, SEL_LDT = 0x50, BUDGET = 200000 };
+enum { SEL_KERNEL = SEL_KERNEL_CS, SEL_TSS = 0x40, SEL_LDT = 0x50, BUDGET = 200000 };
 
 static struct machine m;
 static struct machine_cfg cfg = {.nr_cpus = 1, .cpu = "x86-64-v2"};
@@ -86,16 +86,22 @@ static void make_tables(void)
 	put64(LDT + 0, descriptor((u32)ARENA, 0xffff, 0xfb));
 	put64(LDT + 8, descriptor((u32)ARENA, LIMIT_DATA16, 0xf3));
 	put64(TSS + 4, KERNEL + STACK_TOP);
-	ram[TSS + 102] = 0x68; /* no permission bitmap */
+	put64(TSS + 36, KERNEL + STACK_TOP); /* IST 1 */
+	ram[TSS + 102] = 0x68;		     /* no permission bitmap */
 	for (unsigned v = 0; v < 256; v++) {
 		u64 to = KERNEL + HANDLERS + 16 * v, dpl = v == 3 || v == 4 ? 3 : 0;
 
 		ram[HANDLERS + 16 * v] = 0xf4;
-		put64(IDT + 16 * v, (to & 0xffff) | SEL_KERNEL << 16 |
+		put64(IDT + 16 * v, (to & 0xffff) | SEL_KERNEL << 16 | 1ull << 32 |
 					    (u64)(0x80 | dpl << 5 | DESC_INT32) << 40 |
 					    (to >> 16 & 0xffff) << 48);
 		put64(IDT + 16 * v + 8, to >> 32);
 	}
+}
+
+struct vcpu *guest_vcpu(void)
+{
+	return &cpu->v;
 }
 
 static void make_pages(void)
@@ -123,6 +129,8 @@ static void make_cpu(void)
 	st->cr3 = PML4;
 	st->cr4 = CR4_PAE | CR4_PGE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE | CR4_FSGSBASE |
 		  CR4_UMIP;
+	st->star = (u64)0x23 << 48 | (u64)SEL_KERNEL << 32;
+	st->lstar = KERNEL + HANDLERS + 16 * 255;
 	st->efer = EFER_LME | EFER_LMA | EFER_NXE | EFER_SCE;
 	st->xcr0 = 3;
 	st->gdtr = (struct desc_table){KERNEL + GDT, 0x7f};
@@ -284,6 +292,17 @@ void guest_forget(void)
 	make_cpu();
 }
 
+void guest_put_data(const u8 image[ARENA_SIZE], const struct test_case *c)
+{
+	for (unsigned i = 0; i < ARENA_PAGES; i++)
+		if (arena_rights[i] == RW || arena_rights[i] == RO)
+			memcpy(ram + ARENA_AT + i * PAGE, image + i * PAGE, PAGE);
+	for (unsigned i = 0; i < c->nr_data_pokes; i++)
+		if (arena_rights[c->pokes[i].off / PAGE] == RW)
+			memcpy(ram + ARENA_AT + c->pokes[i].off, c->pokes[i].bytes,
+			       c->pokes[i].len);
+}
+
 void guest_put(const u8 image[ARENA_SIZE], const struct test_case *c)
 {
 	for (unsigned i = 0; i < ARENA_PAGES; i++) {
@@ -322,6 +341,7 @@ static void load(const struct regs *r)
 	set_seg(SEG_FS, r->fs, r->fs_base);
 	set_seg(SEG_GS, r->gs, r->gs_base);
 	x86_fxrstor_image(st, r->fx, true);
+	st->kernel_gs_base = ARENA + PAGE_DATA * PAGE;
 	st->activity = CPU_RUNNING;
 	st->irq_shadow = st->shadow_is_movss = false;
 	st->dr6 = 0xffff0ff0;
@@ -343,6 +363,8 @@ static void take_frame(struct outcome *out)
 
 	out->vector = (int)vector;
 	out->error = 0;
+	if (!range_fits(st->gpr[RSP] - KERNEL, 64, RAM)) /* SYSCALL leaves the stack as it is */
+		return;
 	if (has_error_code(vector)) {
 		out->error = (u32)ld_le64(frame);
 		frame += 8;

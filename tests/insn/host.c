@@ -43,8 +43,6 @@ int host_on_signal(int sig, siginfo_t *si, ucontext_t *uc);
 void host_trap(void);
 extern const char host_trap_end[];
 
-const u8 arena_rights[ARENA_PAGES] = {RWX, RWX, ABSENT, RW, RW, ABSENT, RW, RO, ABSENT};
-
 __asm__(".text\n"
 	"host_trap: int3\n"
 	"host_trap_end:\n"

@@ -29,6 +29,8 @@ extern const u8 arena_rights[ARENA_PAGES];
 
 /* Selectors: those that Linux gives its programs; the last two are in the LDT. */
 enum {
+	SEL_KERNEL_CS = 0x10,
+	SEL_KERNEL_DATA = 0x18,
 	SEL_CS32 = 0x23,
 	SEL_DATA = 0x2b,
 	SEL_CS64 = 0x33,
@@ -68,7 +70,8 @@ enum { MAX_POKES = 24, MAX_CODE = 256 };
 struct test_case {
 	u64 number;
 	enum mode mode;
-	bool seq;   /* several instructions */
+	bool seq; /* several instructions */
+	bool ring0;
 	bool twice; /* the guest runs it once more, with the blocks that are there by then */
 	unsigned row;
 	u32 code_off;
@@ -77,7 +80,7 @@ struct test_case {
 	struct op op; /* of the only instruction */
 	u64 target;   /* where its memory operand is */
 	struct regs in;
-	unsigned nr_pokes;
+	unsigned nr_pokes, nr_data_pokes; /* those of the code come last */
 	struct poke pokes[MAX_POKES];
 };
 
@@ -90,12 +93,19 @@ struct gen_cfg {
 	int row;       /* only this one, or -1 */
 	bool no_seq;
 	bool patch_no_flags; /* what a sequence changes in itself has nothing to do with flags */
+	/*
+	 * No host has to run it: only sequences, of 64-bit code, in ring 0 too, with what goes
+	 * elsewhere (calls, returns, system calls) among them.
+	 */
+	bool wild;
 };
 
 void gen_init(const struct gen_cfg *cfg);
 /* What the arena holds before the pokes; the same for all cases of a batch. */
 void gen_image(u64 seed, u64 batch, u8 image[ARENA_SIZE]);
 void gen_case(u64 seed, u64 number, struct test_case *c);
+/* The pokes for the code, after it was changed. */
+void gen_put_code(struct test_case *c);
 u64 gen_seg_base(const struct test_case *c, unsigned seg);
 u64 mode_cs_base(enum mode mode);
 enum code_size mode_code_size(enum mode mode);
@@ -108,6 +118,8 @@ const char *row_exception(unsigned row);
 bool row_always_faults(unsigned row);
 /* May it stand in a sequence? */
 bool row_in_sequence(unsigned row);
+/* ... that no host runs? */
+bool row_in_wild_sequence(unsigned row);
 
 /* --- host.c ------------------------------------------------------------------------------ */
 
@@ -137,8 +149,11 @@ void guest_fini(void);
 /* Empty TLB, no blocks. */
 void guest_forget(void);
 void guest_put(const u8 image[ARENA_SIZE], const struct test_case *c);
+/* But for the pages of code. */
+void guest_put_data(const u8 image[ARENA_SIZE], const struct test_case *c);
 void guest_run(const struct test_case *c, struct outcome *out);
 const u8 *guest_arena(void);
+struct vcpu *guest_vcpu(void);
 /* Disassembles what is at rip. */
 unsigned guest_disasm(const struct test_case *c, u64 rip, const u8 *bytes, unsigned len, char *text,
 		      size_t size);

@@ -59,6 +59,22 @@ bool row_always_faults(unsigned row)
 	return in->attr & A_CPL0;
 }
 
+bool row_in_wild_sequence(unsigned row)
+{
+	const struct insn *in = &insns[row];
+	/* What would change the machine for all cases that follow, or never comes to an end. */
+	exec_fn *const fns[] = {exec_hlt,     exec_mwait,  exec_mov_to_cr, exec_mov_to_dr,
+				exec_lmsw,    exec_clts,   exec_wrmsr,	   exec_lgdt,
+				exec_lidt,    exec_lldt,   exec_ltr,	   exec_xsetbv,
+				exec_invpcid, exec_in,	   exec_out,	   exec_ins,
+				exec_outs,    exec_rdrand, exec_rdseed,	   exec_monitor};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(fns); i++)
+		if (in->fn == fns[i])
+			return false;
+	return !(in->attr & A_ENDS);
+}
+
 bool row_in_sequence(unsigned row)
 {
 	const struct insn *in = &insns[row];

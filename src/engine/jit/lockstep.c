@@ -473,7 +473,8 @@ struct jit_link *lockstep_enter(struct x86_cpu *cpu, struct block *b)
 	if (sc->soft->nr_cpus > 1)
 		soft_exclusive_begin(sc);
 	ls->code = __atomic_load_n(&b->code, __ATOMIC_ACQUIRE);
-	cpu->st.rip = cpu->st.gpr[GPR_PC] + b->page_off; /* implied where a link led here */
+	/* Implied where a link led here. */
+	cpu->st.rip = x86_cut_rip(cpu, cpu->st.gpr[GPR_PC] + b->page_off);
 	if (!ls->code) { /* killed while we waited: the loop looks again */
 		soft_thrown(sc, 0);
 		return NULL;

@@ -100,8 +100,8 @@ bool lockstep_say(struct lockstep *ls, const char *what); /* true */
 
 /* lockstep_flags.c: those of the flags in mask that code at rip may read. */
 u16 lockstep_flags_read(struct x86_cpu *cpu, u64 rip, u16 mask);
-/* The byte of code at lin as it was before, or -1. */
-int lockstep_code_byte(struct x86_cpu *cpu, u64 lin);
+/* The byte of code at rip as it was before, or -1. */
+int lockstep_code_byte(struct x86_cpu *cpu, u64 rip);
 
 /* lockstep_report.c */
 void lockstep_dump(const struct lockstep *ls, FILE *f);

@@ -53,11 +53,11 @@ static int code_byte(struct look *l, u64 lin)
 	return l->host ? (int)ram_load(l->host + (lin & 0xfff), 1) : -1;
 }
 
-int lockstep_code_byte(struct x86_cpu *cpu, u64 lin)
+static u64 code_lin(const struct x86_cpu *cpu, u64 rip)
 {
-	struct look l = {.cpu = cpu};
+	u64 lin = cpu->seg_base[SEG_CS] + x86_cut_rip(cpu, rip);
 
-	return code_byte(&l, lin);
+	return cpu->long_mode && cpu->code64 ? lin : (u32)lin;
 }
 
 static bool decode(struct look *l, u64 rip, struct op *op)
@@ -66,13 +66,13 @@ static bool decode(struct look *l, u64 rip, struct op *op)
 	unsigned n;
 
 	for (n = 0; n < MAX_INSN; n++) {
-		int b = code_byte(l, rip + n);
+		int b = code_byte(l, code_lin(l->cpu, rip + n));
 
 		if (b < 0)
 			break;
 		bytes[n] = (u8)b;
 	}
-	if (x86_decode(bytes, n, l->cpu->code_size, rip & 0xfff, op) <= 0)
+	if (x86_decode(bytes, n, l->cpu->code_size, code_lin(l->cpu, rip) & 0xfff, op) <= 0)
 		return false;
 	if (!x86_has(l->cpu, tr_insn(op)->feature))
 		x86_op_without_feature(op);
@@ -117,6 +117,13 @@ static u16 follow(struct look *l, struct way w)
 		}
 	}
 	return read;
+}
+
+int lockstep_code_byte(struct x86_cpu *cpu, u64 rip)
+{
+	struct look l = {.cpu = cpu};
+
+	return code_byte(&l, code_lin(cpu, rip));
 }
 
 u16 lockstep_flags_read(struct x86_cpu *cpu, u64 rip, u16 mask)
