@@ -17,7 +17,7 @@
 struct run_args {
 	struct machine_cfg cfg;
 	struct strlist modules, devices, rest;
-	const char *trace;
+	const char *trace, *trace_file;
 	bool help;
 };
 
@@ -47,6 +47,8 @@ static const struct option options[] = {
 	 OPTION_LIST, offsetof(struct run_args, devices)},
 	{"trace", "PATTERNS", "print matching events, like 'io_*,irq_*'; \"help\" lists them",
 	 OPTION_STR, offsetof(struct run_args, trace)},
+	{"trace-file", "FILE", "write them there instead of to standard error", OPTION_STR,
+	 offsetof(struct run_args, trace_file)},
 	{"stats", NULL, "print the engine's counters at the end", OPTION_FLAG, CFG(stats)},
 	{"no-reboot", NULL, "end when the guest reboots", OPTION_FLAG, CFG(no_reboot)},
 	{"gdb", "HOST:PORT", "wait for a debugger (default: localhost:1234)", OPTION_ADDR, CFG(gdb),
@@ -93,6 +95,18 @@ static bool answer_help(const struct run_args *a, int *status)
 	return true;
 }
 
+static int set_traces(const struct run_args *a, struct err *e)
+{
+	int r = 0;
+
+	if (a->trace_file && !a->trace)
+		return err_set(e, -EINVAL,
+			       "--trace-file without --trace stays empty; say what to trace");
+	if (a->trace_file)
+		r = trace_to(a->trace_file, e);
+	return r || !a->trace ? r : trace_enable(a->trace, e);
+}
+
 static int check_args(struct run_args *a, struct err *e)
 {
 	struct machine_cfg *cfg = &a->cfg;
@@ -112,7 +126,7 @@ static int check_args(struct run_args *a, struct err *e)
 		return err_set(e, -EINVAL, "a machine without a CPU runs nothing; use --cpus 1");
 	cfg->modules = a->modules.items;
 	cfg->devices = a->devices.items;
-	return a->trace ? trace_enable(a->trace, e) : 0;
+	return set_traces(a, e);
 }
 
 static void say_engine(const struct machine *m)

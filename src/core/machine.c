@@ -266,6 +266,7 @@ int machine_start(struct machine *m, struct err *e)
 
 int machine_run(struct machine *m)
 {
+	trace_thread("loop");
 	return loop_run(m->loop);
 }
 

@@ -294,6 +294,7 @@ static void *vcpu_main(void *arg)
 	};
 	sigset_t set;
 
+	trace_thread("cpu%u", cpu->index);
 	sev._sigev_un._tid = gettid();
 	if (timer_create(CLOCK_MONOTONIC, &sev, &t->timer)) {
 		fprintf(stderr, "sundog: cpu%u: no timer: %s\n", cpu->index, strerror(errno));

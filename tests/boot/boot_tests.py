@@ -362,6 +362,40 @@ def gdb_kernel(env):
         check('exit status', g.wait(), 0)
 
 
+@boot_test(240, engines=('jit,perf=map',))
+def visible(env):
+    """What the translator did: counters at the end, traces in a file, names for perf."""
+    trace = os.path.join(env.tmp, 'trace')
+    initrd = env.initrd(script='echo on')
+    with env.run('--initrd', initrd, '--append', 'quiet', '--stats', '--trace',
+                 'jit_*,irq_*,vcpu_*', '--trace-file', trace) as g:
+        g.expect('^on')
+        check('exit status', g.wait(), 0)
+        names = f'/tmp/perf-{g.proc.pid}.map'
+    with open(names, encoding='ascii') as f:
+        symbols = [l.split() for l in f]
+    os.unlink(names)
+    counts = {m[2]: float(m[1]) for m in re.finditer(r'^ *([0-9.]+)  (\w+): ', g.text, re.M)}
+    for name in ('instructions', 'tlb_fills', 'slow_loads', 'slow_stores', 'kicks', 'kills_store',
+                 'execs', 'jump_misses', 'exits_link', 'exits_kicked', 'exits_other', 'translated',
+                 'guest_code', 'code', 'expansion', 'links', 'kills_code'):
+        if not counts.get(name):
+            raise GuestError(f'--stats does not count {name}')
+    with open(trace, encoding='ascii') as f:
+        lines = [re.fullmatch(r' *(\d+\.\d{6}) (cpu0|loop|-) +(\w+) .+\n', l) for l in f]
+    if not all(lines):
+        raise GuestError('a line of the trace has another form')
+    times = [float(m[1]) for m in lines if m[2] == 'cpu0']
+    check('the order of times', times, sorted(times))
+    seen = {m[3] for m in lines}
+    check('points that are not in the trace', {'jit_translate', 'jit_link', 'jit_kill', 'jit_exit',
+          'irq_line', 'irq_message', 'vcpu_interrupt', 'vcpu_exception', 'vcpu_exit'} - seen, set())
+    pieces = [(int(a, 16), int(n, 16)) for a, n, name in symbols if name.startswith('guest_')]
+    check('names, and no fewer than translated blocks', len(pieces) >= counts['translated'], True)
+    check('pieces of code that overlap',
+          [hex(a) for (a, n), (b, _) in zip(sorted(pieces), sorted(pieces)[1:]) if a + n > b], [])
+
+
 def kernel_module(env, kernel, name, args, pattern):
     """Insert one of the kernel's tests of itself, and judge by its last line."""
     path = os.path.join(env.guest, kernel, 'modules', name + '.ko')

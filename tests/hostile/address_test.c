@@ -448,6 +448,7 @@ int main(int argc, char **argv)
 	}
 	printf("%llu runs, %llu without end\n", (unsigned long long)runs,
 	       (unsigned long long)endless);
+	setitimer(ITIMER_REAL, &(struct itimerval){0}, NULL);
 	for (unsigned i = 0; i < 2; i++)
 		machine_free(both[i].m);
 	return 0;

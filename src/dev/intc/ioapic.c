@@ -21,6 +21,7 @@
 
 #include "dev/map.h"
 #include "sundog/machine.h"
+#include "sundog/trace.h"
 
 enum { IOREGSEL = 0x00, IOWIN = 0x10, IOEOI = 0x40 };
 enum { IOAPICID = 0, IOAPICVER = 1, IOAPICARB = 2, IOREDTBL = 0x10 };
@@ -79,6 +80,7 @@ static void ioapic_line(void *sink, unsigned pin, bool level)
 	u32 bit = 1u << pin;
 	bool was;
 
+	trace_irq_line("ioapic", pin, level);
 	lock(&io->intc_lock);
 	was = io->lines & bit;
 	io->lines = level ? io->lines | bit : io->lines & ~bit;

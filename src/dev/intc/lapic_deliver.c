@@ -6,6 +6,7 @@
  * x2APIC Mode", "Message Signalled Interrupts".
  */
 #include "dev/intc/lapic_priv.h"
+#include "sundog/trace.h"
 
 /* A fixed interrupt comes in.  lapic_priv.h has the rules. */
 static void accept_fixed(struct lapic *l, u8 vector, bool level)
@@ -182,6 +183,7 @@ void lapic_deliver(struct machine *m, const struct msi_msg *msg)
 		.except = -1,
 	};
 
+	trace_irq_message(msg->addr, msg->data);
 	if (msg->addr >> 20 != 0xfee || mode == DM_SIPI)
 		return;
 	d.broadcast = d.id == 0xff;

@@ -21,6 +21,7 @@
 
 #include "dev/map.h"
 #include "sundog/machine.h"
+#include "sundog/trace.h"
 
 enum { ICW1_IC4 = 0x01, ICW1_SNGL = 0x02, ICW1_INIT = 0x10 };
 enum { ICW4_AEOI = 0x02, ICW4_SFNM = 0x10 };
@@ -336,6 +337,7 @@ static void pic_line(void *sink, unsigned pin, bool level)
 {
 	struct pic *p = sink;
 
+	trace_irq_line("pic", pin, level);
 	lock(&p->intc_lock);
 	chip_set_line(&p->chip[pin >> 3], pin & 7, level);
 	pic_update_locked(p);

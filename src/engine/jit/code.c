@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * code.c - memory for translated code: one memfd, mapped once to write and once to run, so
+ * code.c - memory for translated code: shared memory, mapped once to run and once to write, so
  * that no page is ever both.  Filled in halves: when both are full all blocks are given up, and
  * a half is filled again once every vCPU has passed the top of its run loop since.
+ *
+ * It is anonymous, and mapped a second time by mremap(2), which does that if the old size is 0:
+ * perf(1) takes names from its map for memory without a file only.
  */
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "engine/jit/jit.h"
 #include "sundog/err.h"
-#include "sundog/memfd.h"
 
 enum { MIN_ROOM = 64 << 10 };
 
@@ -21,19 +22,21 @@ static int no_memory(struct err *e, int r)
 
 int jit_code_init(struct jit *j, struct err *e)
 {
-	j->fd = memfd_new("sundog-code", j->size);
-	if (j->fd < 0)
-		return no_memory(e, j->fd);
-	j->rw = mmap(NULL, j->size, PROT_READ | PROT_WRITE, MAP_SHARED, j->fd, 0);
-	if (j->rw == MAP_FAILED)
-		return no_memory(e, -errno);
-	j->rx = mmap(NULL, j->size, PROT_READ | PROT_EXEC, MAP_SHARED, j->fd, 0);
-	if (j->rx == MAP_FAILED && (errno == EPERM || errno == EACCES))
+	void *p = mmap(NULL, j->size, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED && (errno == EPERM || errno == EACCES))
 		return err_set(e, -EOPNOTSUPP,
 			       "this host forbids executable memory (%s); lift that policy, or use "
 			       "--engine interp",
 			       strerror(errno));
-	if (j->rx == MAP_FAILED)
+	if (p == MAP_FAILED)
+		return no_memory(e, -errno);
+	j->rx = p;
+	p = mremap(j->rx, 0, j->size, MREMAP_MAYMOVE);
+	if (p == MAP_FAILED)
+		return no_memory(e, -errno);
+	j->rw = p;
+	if (mprotect(j->rw, j->size, PROT_READ | PROT_WRITE))
 		return no_memory(e, -errno);
 	j->at = j->rw;
 	j->dead[1] = 1; /* before all epochs */
@@ -42,12 +45,10 @@ int jit_code_init(struct jit *j, struct err *e)
 
 void jit_code_destroy(struct jit *j)
 {
-	if (j->rw && j->rw != MAP_FAILED)
+	if (j->rw)
 		munmap(j->rw, j->size);
-	if (j->rx && j->rx != MAP_FAILED)
+	if (j->rx)
 		munmap(j->rx, j->size);
-	if (j->fd >= 0)
-		close(j->fd);
 }
 
 u8 *jit_half_start(const struct jit *j, unsigned half)

@@ -14,6 +14,7 @@
 #include "isa/x86/insn.h"
 #include "sundog/err.h"
 #include "sundog/opts.h"
+#include "sundog/trace.h"
 
 /* hot: what block.runs holds; cache: what a rel32 reaches. */
 enum { MAX_HOT = 0xffff, MIN_CACHE = 256 << 10, MAX_CACHE = 1 << 30 };
@@ -38,6 +39,7 @@ static void call_exec(struct x86_cpu *cpu, const struct op *op)
 {
 	u64 res, aux;
 
+	soft_cpu(cpu)->stats.execs++;
 	cpu->op = op;
 	unpack_flags(cpu);
 	if (__builtin_expect(cpu->shadowed, 0))
@@ -87,6 +89,7 @@ const void *jit_find(struct x86_cpu *cpu)
 	const struct jc_ent *j = &sc->ctx->jc[jc_index(lin)];
 	const struct jit_code *c;
 
+	sc->stats.jump_misses++;
 	if (jump->lin == lin)
 		return jump->code;
 	if (!j->block || j->lin != lin || j->key != sc->key ||
@@ -155,6 +158,7 @@ static void link_to(struct jit *j, struct jit_link *l, struct block *b)
 		to->incoming = l;
 		set_rel32(l->site, writable(j, to->entry));
 		j->links++;
+		trace_jit_link(l->from->far_entry, to->far_entry);
 	}
 	pthread_mutex_unlock(&j->soft->lock);
 }
@@ -206,6 +210,7 @@ static void killed(struct soft *s, struct block *b)
 
 	if (!c)
 		return;
+	jit_report_killed(s, b);
 	__atomic_store_n(&b->code, NULL, __ATOMIC_RELAXED);
 	while (c->incoming) {
 		struct jit_link *l = c->incoming;
@@ -224,6 +229,7 @@ static void killed(struct soft *s, struct block *b)
 
 static void flushed(struct soft *s, u64 epoch)
 {
+	trace_jit_flush(epoch);
 	jit_code_flushed(jit_of(s), epoch);
 }
 
@@ -279,6 +285,7 @@ static void h_enter(struct x86_cpu *cpu, const struct op *op)
 	cpu->v.icount -= b->nr_ops; /* not counted in code */
 	sc->running = NULL;
 	l = sc->lockstep ? lockstep_enter(cpu, b) : jit_enter(cpu, c);
+	jit_report_exit(cpu, l);
 	if (l)
 		note_link(sc, l);
 }
@@ -312,10 +319,12 @@ static void h_count(struct x86_cpu *cpu, const struct op *op)
 
 	if (atomic_fetch_add_explicit(&b->runs, 1, memory_order_relaxed) + 1u ==
 		    jit_of(sc->soft)->hot &&
-	    translate(sc->soft, b))
+	    translate(sc->soft, b)) {
+		jit_report_translated(cpu, b);
 		h_enter(cpu, op);
-	else
+	} else {
 		b->first(cpu, op);
+	}
 }
 
 /* The interpreter's, and then counting where it pays. */
@@ -333,6 +342,8 @@ static void finish(struct soft *s, struct block *b)
 static const struct param params[] = {
 	{"hot", PARAM_U32, offsetof(struct jit, hot), "4", "runs before a block is translated"},
 	{"cache", PARAM_SIZE, offsetof(struct jit, size), "32M", "room for translated code"},
+	{"perf", PARAM_STR, offsetof(struct jit, perf), "none",
+	 "\"map\": name translated code in /tmp/perf-PID.map, for perf(1)"},
 	{"lockstep", PARAM_U32, offsetof(struct jit, lockstep), "0",
 	 "compare every so many-th entry of code with the interpreter"},
 	{NULL},
@@ -343,6 +354,9 @@ static int jit_options(struct jit *j, const char *spec, struct err *e)
 	struct opts *o = opts_parse(spec ? spec : "jit", e);
 	int r = o ? opts_apply(o, params, j, e) : e->code;
 
+	if (r == 0 && strcmp(j->perf, "map") != 0 && strcmp(j->perf, "none") != 0)
+		r = err_set(e, -EINVAL, "jit: perf=%s is neither none nor map", j->perf);
+	j->perf = r == 0 && strcmp(j->perf, "map") == 0 ? "map" : NULL; /* not from opts */
 	opts_free(o);
 	if (r)
 		return r;
@@ -357,7 +371,7 @@ static int jit_options(struct jit *j, const char *spec, struct err *e)
 
 static int jit_probe(struct err *e)
 {
-	struct jit j = {.fd = -1, .size = MIN_CACHE};
+	struct jit j = {.size = MIN_CACHE};
 	int r = jit_code_init(&j, e);
 
 	jit_code_destroy(&j);
@@ -372,10 +386,11 @@ static int jit_init(struct machine *m, struct err *e)
 
 	if (!j)
 		return err_set(e, -ENOMEM, "not enough memory for the translator");
-	j->fd = -1;
 	r = jit_options(j, m->cfg->engine, e);
 	if (r == 0)
 		r = jit_code_init(j, e);
+	if (r == 0)
+		r = jit_perf_open(j, e);
 	if (r == 0)
 		r = soft_run_init(m, e);
 	if (r == 0 && jit_crash_hook(e)) {
@@ -383,6 +398,7 @@ static int jit_init(struct machine *m, struct err *e)
 		r = e->code;
 	}
 	if (r) {
+		jit_perf_close(j);
 		jit_code_destroy(j);
 		free(j);
 		return r;
@@ -391,6 +407,7 @@ static int jit_init(struct machine *m, struct err *e)
 	j->soft = s;
 	j->interp_finish = s->finish;
 	jit_make_stubs(j);
+	jit_perf_stubs(j);
 	s->engine_data = j;
 	s->finish = finish;
 	s->killed = killed;
@@ -407,6 +424,7 @@ static void jit_destroy(struct machine *m)
 	if (j) {
 		jit_code_destroy(j);
 		jit_crash_unhook();
+		jit_perf_close(j);
 	}
 	free(j);
 }
@@ -445,20 +463,6 @@ static enum vcpu_exit jit_run(struct vcpu *v, u64 budget)
 	why = soft_run(v, budget);
 	jit_crash_watch(NULL);
 	return why;
-}
-
-static void jit_stats(struct machine *m, FILE *f)
-{
-	const struct jit *j = jit_of(m->engine_priv);
-
-	soft_print_stats(m, f);
-	fprintf(f, "%15llu  translated: blocks translated\n", (unsigned long long)j->translated);
-	fprintf(f, "%15llu  code: bytes of code\n", (unsigned long long)j->bytes);
-	fprintf(f, "%15llu  links: direct branches linked\n", (unsigned long long)j->links);
-	fprintf(f, "%15llu  refused: translations put off for lack of room\n",
-		(unsigned long long)j->refused);
-	if (j->lockstep)
-		lockstep_stats(j->soft, f);
 }
 
 const struct engine_ops jit_engine = {

@@ -69,19 +69,20 @@ struct jit_stubs {
 
 struct jit {
 	struct soft *soft;
-	u32 hot;      /* option: runs before a block is translated */
-	u64 size;     /* option "cache": bytes of code */
+	u32 hot;	  /* option: runs before a block is translated */
+	u64 size;	  /* option "cache": bytes of code */
+	const char *perf; /* option: "map" or NULL */
+	FILE *perf_map;
 	u32 lockstep; /* option: compare every so many-th entry; 0: none */
 	void (*interp_finish)(struct soft *s, struct block *b);
 	u8 *rw, *rx; /* two mappings of the code cache */
-	int fd;
 	struct jit_stubs stubs;
 	u8 *stubs_end;
 	unsigned half;	     /* filled now */
 	u8 *used[NR_HALVES]; /* end of what the other one holds */
 	u8 *at;		     /* next free byte, writable */
 	u64 dead[NR_HALVES]; /* epoch since which no code in a half is in use; 0: some is */
-	u64 translated, bytes, links, refused;
+	u64 translated, bytes, guest_bytes, links, refused, kills;
 };
 
 extern const struct engine_ops jit_engine; /* for engines.c */
@@ -120,6 +121,19 @@ int jit_crash_hook(struct err *e);
 void jit_crash_unhook(void);
 /* The thread is about to run sc, or not any more (NULL). */
 void jit_crash_watch(struct soft_cpu *sc);
+
+/* perf.c: symbols for perf(1), if they are wanted. */
+int jit_perf_open(struct jit *j, struct err *e);
+void jit_perf_close(struct jit *j);
+void jit_perf_stubs(struct jit *j);
+/* The len bytes of code at rx are for the guest's at lin. */
+void jit_perf_code(struct jit *j, const u8 *rx, u32 len, u64 lin);
+
+/* report.c: what happens, for traces, counters and profilers. */
+void jit_report_translated(struct x86_cpu *cpu, const struct block *b); /* which cpu runs now */
+void jit_report_killed(const struct soft *s, const struct block *b);
+void jit_report_exit(struct x86_cpu *cpu, const struct jit_link *l);
+void jit_stats(struct machine *m, FILE *f);
 
 /* vec.c */
 void jit_emit_load_vec(struct emit *e);

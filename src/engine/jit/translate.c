@@ -636,5 +636,6 @@ struct jit_code *jit_translate(struct jit *j, struct block *b)
 	t.code->size = (u32)(j->at - start);
 	j->translated++;
 	j->bytes += (u64)(j->at - start);
+	j->guest_bytes += b->len;
 	return t.code;
 }

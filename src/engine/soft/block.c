@@ -108,6 +108,7 @@ static void retire_chunk(struct soft *s, struct chunk *c, u64 epoch)
 	for (size_t at = 0; at < c->used;) {
 		struct block *b = (struct block *)(c->mem + at);
 
+		s->kills_flush += !atomic_load(&b->dead);
 		if (s->killed && !atomic_load(&b->dead))
 			s->killed(s, b);
 		atomic_store(&b->dead, true);
@@ -270,7 +271,8 @@ static unsigned page_kill_locked(struct soft *s, struct page_info *page, unsigne
 	return killed;
 }
 
-static void page_written(struct soft *s, struct page_info *page, unsigned off, unsigned len)
+static void page_written(struct soft *s, struct page_info *page, unsigned off, unsigned len,
+			 u64 *kills)
 {
 	/*
 	 * The store, then the look (invariant 3).  Both this and the claim change the word, so
@@ -279,11 +281,11 @@ static void page_written(struct soft *s, struct page_info *page, unsigned off, u
 	if (!(atomic_fetch_or(&page->granules, 0) & granule_mask(off, len)))
 		return;
 	pthread_mutex_lock(&s->lock);
-	page_kill_locked(s, page, off, len);
+	*kills += page_kill_locked(s, page, off, len);
 	pthread_mutex_unlock(&s->lock);
 }
 
-void soft_code_written(struct soft *s, const void *p, u64 len)
+static void code_written(struct soft *s, const void *p, u64 len, u64 *kills)
 {
 	u64 at = (u64)((const u8 *)p - (const u8 *)s->machine->ram);
 
@@ -291,10 +293,15 @@ void soft_code_written(struct soft *s, const void *p, u64 len)
 		unsigned off = at & 0xfff;
 		unsigned n = len < PAGE_SIZE_4K - off ? (unsigned)len : PAGE_SIZE_4K - off;
 
-		page_written(s, &s->pages[at >> PAGE_BITS], off, n);
+		page_written(s, &s->pages[at >> PAGE_BITS], off, n, kills);
 		at += n;
 		len -= n;
 	}
+}
+
+void soft_code_written(struct soft *s, const void *p, u64 len)
+{
+	code_written(s, p, len, &s->kills_store);
 }
 
 void soft_ram_written(struct x86_cpu *cpu, const void *host, u64 len)
@@ -662,7 +669,7 @@ static void on_written(struct as_listener *l, gpa_t addr, u64 len)
 		void *p = as_ram(s->machine->mem, addr, n, true);
 
 		if (p && soft_page(s, p))
-			soft_code_written(s, p, n);
+			code_written(s, p, n, &s->kills_dma);
 		addr += n;
 		len -= n;
 	}

@@ -21,6 +21,7 @@
 #include "isa/x86/system.h"
 #include "sundog/err.h"
 #include "sundog/isa.h"
+#include "sundog/trace.h"
 
 /* --- handlers that are not instructions ---------------------------------------------------- */
 
@@ -157,6 +158,7 @@ static bool events(struct x86_cpu *cpu, struct soft_cpu *sc)
 	struct vcpu *v = &cpu->v;
 	u32 p = atomic_load(&v->pending);
 
+	sc->stats.kicks++;
 	if (p & (VCPU_STOP | VCPU_INIT | VCPU_SIPI))
 		return false;
 	if (p & VCPU_RENDEZVOUS) {
@@ -190,6 +192,7 @@ static bool events(struct x86_cpu *cpu, struct soft_cpu *sc)
 			sc->stats.interrupts++;
 			cpu->st.activity = CPU_RUNNING;
 			sc->delivered = true;
+			trace_vcpu_interrupt(v->index, (u8)vector, cpu->st.rip);
 			x86_interrupt(cpu, (u8)vector);
 		}
 	}
@@ -251,6 +254,8 @@ static bool thrown(struct x86_cpu *cpu, struct soft_cpu *sc, int how)
 	sc->debug_hit = false; /* the instruction did not happen */
 	sc->delivered = true;
 	sc->stats.exceptions++;
+	trace_vcpu_exception(cpu->v.index, cpu->fault.vector, cpu->fault.error, cpu->st.rip,
+			     cpu->fault.cr2);
 	return x86_deliver_fault(cpu);
 }
 

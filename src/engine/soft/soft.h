@@ -158,7 +158,9 @@ struct straddle {
 /* One line for each in soft/stats.c. */
 struct soft_stats {
 	u64 blocks, ops, one_shots, lookups, tlb_fills, slow_loads, slow_stores, exclusives,
-		flushes, interrupts, exceptions;
+		flushes, interrupts, exceptions, kicks;
+	/* A translator's: how code was left, and what it left to C. */
+	u64 exits_link, exits_kicked, exits_other, jump_misses, execs;
 };
 
 struct soft_cpu {
@@ -219,8 +221,9 @@ struct soft {
 	void (*killed)(struct soft *s, struct block *b);
 	void (*flushed)(struct soft *s, u64 epoch);
 	void *engine_data;
-	_Atomic u64 dma;	   /* how often somebody else than a vCPU wrote memory */
-	_Atomic bool flush_wanted; /* give up all blocks at the next look-up */
+	_Atomic u64 dma; /* how often somebody else than a vCPU wrote memory */
+	u64 kills_store, kills_dma, kills_flush; /* blocks that died; soft->lock */
+	_Atomic bool flush_wanted;		 /* give up all blocks at the next look-up */
 
 	pthread_mutex_t gate;
 	pthread_cond_t idle, open;
@@ -247,6 +250,9 @@ void soft_cpu_destroy(struct vcpu *v);
 
 /* engine_ops.stats */
 void soft_print_stats(struct machine *m, FILE *f);
+/* For an engine's own: one line; a counter of struct soft_stats over all vCPUs. */
+void soft_print_count(FILE *f, u64 n, const char *name, const char *doc);
+u64 soft_sum_stat(const struct soft *s, size_t offset);
 
 static inline struct soft_cpu *soft_cpu(const struct x86_cpu *cpu)
 {

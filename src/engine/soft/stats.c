@@ -23,8 +23,24 @@ static const struct {
 	COUNTER(flushes, "times all blocks were given up"),
 	COUNTER(interrupts, "interrupts delivered"),
 	COUNTER(exceptions, "exceptions delivered"),
+	COUNTER(kicks, "times something waited when a block ended"),
 #undef COUNTER
 };
+
+void soft_print_count(FILE *f, u64 n, const char *name, const char *doc)
+{
+	fprintf(f, "%15" PRIu64 "  %s: %s\n", n, name, doc);
+}
+
+u64 soft_sum_stat(const struct soft *s, size_t offset)
+{
+	u64 sum = 0;
+
+	for (unsigned i = 0; i < s->nr_cpus; i++)
+		if (s->cpus[i])
+			sum += *(u64 *)(void *)((char *)&s->cpus[i]->stats + offset);
+	return sum;
+}
 
 void soft_print_stats(struct machine *m, FILE *f)
 {
@@ -33,13 +49,13 @@ void soft_print_stats(struct machine *m, FILE *f)
 
 	for (unsigned i = 0; i < m->nr_vcpus; i++)
 		instructions += m->vcpus[i]->icount;
-	fprintf(f, "%15" PRIu64 "  instructions\n", instructions);
-	for (unsigned n = 0; n < ARRAY_SIZE(counters); n++) {
-		u64 sum = 0;
-
-		for (unsigned i = 0; i < s->nr_cpus; i++)
-			if (s->cpus[i])
-				sum += *(u64 *)((char *)&s->cpus[i]->stats + counters[n].offset);
-		fprintf(f, "%15" PRIu64 "  %s: %s\n", sum, counters[n].name, counters[n].doc);
-	}
+	soft_print_count(f, instructions, "instructions",
+			 s->engine_data ? "interpreted; translated code does not count them"
+					: "run");
+	for (unsigned n = 0; n < ARRAY_SIZE(counters); n++)
+		soft_print_count(f, soft_sum_stat(s, counters[n].offset), counters[n].name,
+				 counters[n].doc);
+	soft_print_count(f, s->kills_store, "kills_store", "blocks that a CPU's store changed");
+	soft_print_count(f, s->kills_dma, "kills_dma", "blocks that a device changed");
+	soft_print_count(f, s->kills_flush, "kills_flush", "blocks given up with all others");
 }

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/* report.c - what the translator does, told to traces, profilers, and at the end as counters. */
+#include "engine/jit/jit.h"
+#include "engine/jit/lockstep.h"
+#include "sundog/trace.h"
+
+void jit_report_translated(struct x86_cpu *cpu, const struct block *b)
+{
+	struct jit *j = jit_of(soft_cpu(cpu)->soft);
+	const struct jit_code *c = __atomic_load_n(&b->code, __ATOMIC_ACQUIRE);
+	u64 lin = cpu->st.gpr[GPR_PC] + b->page_off;
+	u32 len;
+
+	if (!c) /* killed meanwhile */
+		return;
+	len = (u32)(jit_rx(j, (const u8 *)c) + c->code_len - c->far_entry);
+	trace_jit_translate(lin, b->nr_ops, b->len, len, c->far_entry);
+	jit_perf_code(j, c->far_entry, len, lin);
+}
+
+void jit_report_killed(const struct soft *s, const struct block *b)
+{
+	const struct jit_code *c = b->code;
+
+	jit_of(s)->kills++;
+	trace_jit_kill(c->far_entry, (u64)(b->host - (const u8 *)s->machine->ram), b->len);
+}
+
+void jit_report_exit(struct x86_cpu *cpu, const struct jit_link *l)
+{
+	struct soft_stats *st = &soft_cpu(cpu)->stats;
+	bool kicked = atomic_load_explicit(&cpu->v.pending, memory_order_relaxed);
+
+	if (kicked)
+		st->exits_kicked++;
+	else if (l)
+		st->exits_link++;
+	else
+		st->exits_other++;
+	trace_jit_exit(cpu->v.index, cpu->st.rip,
+		       kicked ? "kicked"
+		       : l    ? "branch without a link"
+			      : "no code for it");
+}
+
+static const struct {
+	const char *name, *doc;
+	size_t offset;
+} counters[] = {
+#define COUNTER(name, doc)                                    \
+	{                                                     \
+#name, doc, offsetof(struct soft_stats, name) \
+	}
+	COUNTER(execs, "instructions that code left to C"),
+	COUNTER(jump_misses, "ways on that the jump cache lacked"),
+	COUNTER(exits_link, "times code was left by a branch without a link"),
+	COUNTER(exits_kicked, "times code was left since something waited"),
+	COUNTER(exits_other, "times code was left since there was none to go on with"),
+#undef COUNTER
+};
+
+void jit_stats(struct machine *m, FILE *f)
+{
+	const struct soft *s = m->engine_priv;
+	const struct jit *j = jit_of(s);
+
+	soft_print_stats(m, f);
+	for (size_t i = 0; i < ARRAY_SIZE(counters); i++)
+		soft_print_count(f, soft_sum_stat(s, counters[i].offset), counters[i].name,
+				 counters[i].doc);
+	soft_print_count(f, j->translated, "translated", "blocks translated");
+	soft_print_count(f, j->guest_bytes, "guest_code", "bytes of the guest's code in them");
+	soft_print_count(f, j->bytes, "code", "bytes that they became");
+	fprintf(f, "%15.2f  expansion: bytes of code for each of the guest's\n",
+		j->guest_bytes ? (double)j->bytes / (double)j->guest_bytes : 0.0);
+	soft_print_count(f, j->links, "links", "direct branches linked");
+	soft_print_count(f, j->kills, "kills_code", "blocks with code that died");
+	soft_print_count(f, j->refused, "refused", "translations put off for lack of room");
+	if (j->lockstep)
+		lockstep_stats(s, f);
+}
