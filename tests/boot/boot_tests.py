@@ -84,7 +84,7 @@ def compare_with_native(env, *args, kernel='cloud', busybox='busybox'):
         script = f.read()
     # Natively the same applets of the same BusyBox, not the host's programs.
     bin_dir = os.path.join(env.tmp, 'bin')
-    os.mkdir(bin_dir)
+    os.makedirs(bin_dir, exist_ok=True)
     subprocess.run([env.busybox(busybox), '--install', '-s', bin_dir], check=True)
     native = subprocess.run([env.busybox(busybox), 'sh', '-c', script], check=True, text=True,
                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -114,6 +114,12 @@ def compare_engines(env, least, *args):
     print(f'{count} entries compared')
     if count < least:
         raise GuestError(f'only {count} entries of code were compared')
+
+
+@boot_test(300, ('plain',))
+def script_max(env):
+    """BusyBox and the kernel use all that the host's CPU has."""
+    compare_with_native(env, '--cpu', 'max')
 
 
 @boot_test(300, engines=('jit,hot=2,lockstep=1000',))

@@ -6,6 +6,7 @@ A payload is a .c file beside this one.  Its head comment may hold lines of thes
 
     bits: 32                 compile with -m32 (default 64)
     cpus: N                  vCPUs (default 1)
+    cpu: MODEL               --cpu for Sundog
     memory: 64M
     reboot: yes              without --no-reboot
     device: SPEC             a further --device, for both
@@ -41,6 +42,7 @@ class Payload:
         self.name = os.path.splitext(os.path.basename(path))[0]
         self.bits, self.cpus, self.memory, self.reboot = 64, 1, '64M', False
         self.devices, self.status, self.qemu_status = [], PASSED, None
+        self.cpu = None
         self.no_qemu, self.qemu_cpu, self.deviations = None, 'max', {}
         with open(path) as f:
             head = re.search(r'/\*(?! SPDX).*?\*/', f.read(), re.S)
@@ -56,6 +58,8 @@ class Payload:
             self.bits = int(value)
         elif key == 'cpus':
             self.cpus = int(value)
+        elif key == 'cpu':
+            self.cpu = value
         elif key == 'memory':
             self.memory = value
         elif key == 'reboot':
@@ -142,6 +146,8 @@ def sundog_cmd(payload, elf, sundog, engine):
            '--device', 'pc-testdev'] + ([] if payload.reboot else ['--no-reboot'])
     for d in payload.devices:
         cmd += ['--device', d]
+    if payload.cpu:
+        cmd += ['--cpu', payload.cpu]
     return cmd + [elf]
 
 

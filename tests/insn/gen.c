@@ -197,6 +197,27 @@ void random_fx(u8 fx[512])
 		random_vec(fx + 160 + 16 * i);
 }
 
+/* What the host has of the wider registers; outside 64-bit code only the first eight count. */
+static void random_vectors(struct regs *r)
+{
+	for (unsigned i = 0; i < 16; i++) {
+		u8 b[64];
+
+		for (unsigned k = 0; k < 64; k += 16)
+			random_vec(b + k);
+		if (cfg.xcr0 & 4)
+			memcpy(r->v[i].b + 16, b + 16, 16);
+		if (cfg.xcr0 & 0x40)
+			memcpy(r->v[i].b + 32, b + 32, 32);
+		if (cfg.xcr0 & 0x80) {
+			random_vec(r->v[16 + i].b + 16 * (i & 3));
+			r->v[16 + i].q[(i + 5) & 7] = rnd();
+		}
+	}
+	for (unsigned i = 0; i < 8 && cfg.xcr0 & 0x20; i++)
+		r->k[i] = one_in(4) ? ~0ull : one_in(4) ? rnd() & 15 : rnd();
+}
+
 static void plain_fx(u8 fx[512])
 {
 	memset(fx, 0, 512);
@@ -254,6 +275,8 @@ void random_regs(struct test_case *c)
 			r->gpr[i] = i < 8 ? (u32)r->gpr[i] : 0;
 	}
 	plain_fx(r->fx);
+	memset(r->v, 0, sizeof(r->v));
+	memset(r->k, 0, sizeof(r->k));
 }
 
 u64 gen_seg_base(const struct test_case *c, unsigned seg)
@@ -341,8 +364,11 @@ static void single(struct test_case *c)
 		c->mode = pick_mode();
 	} while (!row_fits(c->row, c->mode) && (cfg.cs32 || !(insns[c->row].attr & A_NO64)));
 	random_regs(c);
-	if (insns[c->row].attr & (A_FPU | A_SSE) || insns[c->row].map == MAP_P2 || one_in(16))
+	if (insns[c->row].attr & (A_FPU | A_SSE | A_AVX) || insns[c->row].map == MAP_P2 ||
+	    one_in(16))
 		random_fx(c->in.fx);
+	if (insns[c->row].attr & A_AVX || one_in(16))
+		random_vectors(&c->in);
 	gen_encoding(c, c->row, false);
 	place(c);
 	gen_operands(c);
@@ -368,6 +394,7 @@ void gen_case(u64 seed, u64 number, struct test_case *c)
 	c->mode = cfg.wild ? MODE64 : pick_mode();
 	random_regs(c);
 	random_fx(c->in.fx);
+	random_vectors(&c->in);
 	gen_sequence(c);
 	place(c);
 	gen_put_code(c);

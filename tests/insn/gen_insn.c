@@ -207,6 +207,62 @@ static void put_modrm(struct test_case *c, const struct modrm *m, unsigned asize
 		put_displacement(c, 4, seq);
 }
 
+/* --- VEX and EVEX --------------------------------------------------------------------------- */
+
+static bool is_vsib(const struct insn *in)
+{
+	return operands[in->src].kind == OK_VSIB || operands[in->dst].kind == OK_VSIB;
+}
+
+static void vsib_modrm(const struct test_case *c, struct modrm *m)
+{
+	m->mod = (unsigned)rnd() % 3;
+	m->rm = 4;
+	m->sib = true;
+	m->base = c->mode == MODE64 ? RBX : RSI;
+	m->index = (unsigned)rnd() % (c->mode == MODE64 ? 16 : 8);
+}
+
+static bool is_pointer_or_counter(unsigned n)
+{
+	return n == RBX || n == RSI || n == RDI || n == RBP || n == RSP || n >= R12;
+}
+
+/* With a register in vvvv that the row has; in a sequence pointers stay pointers. */
+static void gen_vex_prefix(struct test_case *c, const struct insn *in, const struct modrm *m,
+			   bool seq)
+{
+	static const u8 pp[] = {[PFX_66] = 1, [PFX_F3] = 2, [PFX_F2] = 3};
+	bool wide = c->mode == MODE64;
+	bool gpr = operands[in->vvvv].kind == OK_GVVVV || operands[in->dst].kind == OK_GVVVV;
+	bool used = in->vvvv != OPND__ || gpr || operands[in->dst].kind == OK_VVVV;
+	unsigned w = in->vex_w ? in->vex_w == W_W1 : (unsigned)rnd() & 1, l;
+	unsigned vvvv = used ? (unsigned)rnd() & (wide ? 15 : 7) : 0;
+	unsigned b = m->sib ? m->base & 8 : m->rm & 8, x = m->sib ? m->index & 8 : 0;
+
+	if (!used && !seq && one_in(64))
+		vvvv = (unsigned)rnd() & (wide ? 15 : 7);
+	if (seq && gpr && is_pointer_or_counter(vvvv))
+		vvvv = RDX;
+	do
+		l = (unsigned)rnd() & 1;
+	while (in->vex_l && !(in->vex_l >> l & 1) && !(one_in(64) && !seq));
+	if (one_in(12))
+		byte(c, 0x67);
+	if (one_in(12) && !seq)
+		byte(c, one_in(2) ? 0x64 : 0x65);
+	if (one_in(100) && !seq)
+		byte(c, one_in(2) ? 0x66 : 0xf0);
+	if (in->map == MAP_V2 && !w && !b && !x && one_in(2)) {
+		byte(c, 0xc5);
+		byte(c, (~m->reg & 8) << 4 | (~vvvv & 15) << 3 | l << 2 | pp[in->pfx]);
+		return;
+	}
+	byte(c, 0xc4);
+	byte(c, (~m->reg & 8) << 4 | (x ? 0 : 0x40) | (b ? 0 : 0x20) | (in->map - MAP_V2 + 1));
+	byte(c, w << 7 | (~vvvv & 15) << 3 | l << 2 | pp[in->pfx]);
+}
+
 /* --- rows that are no encodings --------------------------------------------------------------- */
 
 static void bad_encoding(struct test_case *c, unsigned row)
@@ -264,6 +320,15 @@ bool gen_encoding(struct test_case *c, unsigned row, bool seq)
 	last.disp_len = last.rel_len = 0;
 	if (in->map == MAP_NONE) {
 		bad_encoding(c, row);
+	} else if (in->map >= MAP_V2) {
+		if (modrm)
+			choose_modrm(c, in, &m, mem, seq);
+		if (is_vsib(in))
+			vsib_modrm(c, &m);
+		gen_vex_prefix(c, in, &m, seq);
+		byte(c, in->op);
+		if (modrm)
+			put_modrm(c, &m, address_size(c), seq);
 	} else {
 		prefixes(c, in, seq, mem);
 		if (modrm) {
@@ -410,7 +475,12 @@ static void memory_contents(struct test_case *c, const struct insn *in)
 {
 	u8 img[16];
 
-	if (in->attr & A_SSE) {
+	if (in->attr & A_AVX) {
+		for (unsigned i = 0; i < c->op.size; i += 16) {
+			random_vec(img);
+			poke(c, c->target + i, img, 16);
+		}
+	} else if (in->attr & A_SSE) {
 		random_vec(img);
 		poke(c, c->target, img, 16);
 	} else if (in->attr & A_FPU && one_in(2)) {
@@ -451,9 +521,12 @@ static void memory_operand(struct test_case *c, const struct insn *in)
 	unsigned size = operand_bytes(c);
 	u64 target = pick_target(size);
 
-	if ((size >= 16 || in->attr & A_SSE || in->feature == FEAT_FXSR) && !one_in(4))
-		target &= size >= 64 || in->feature == FEAT_XSAVE ? ~63ull : ~15ull;
-	if ((size > 8 && size != 16) || in->feature == FEAT_XSAVE || in->feature == FEAT_XSAVEC) {
+	if ((size >= 16 || in->attr & (A_SSE | A_AVX) || in->feature == FEAT_FXSR) && !one_in(4))
+		target &= size >= 32 && in->attr & A_AVX	    ? ~(u64)(size - 1)
+			  : size >= 64 || in->feature == FEAT_XSAVE ? ~63ull
+								    : ~15ull;
+	if ((size > 8 && size != 16 && !(in->attr & A_AVX)) || in->feature == FEAT_XSAVE ||
+	    in->feature == FEAT_XSAVEC) {
 		/* Which end is looked at first is not the same everywhere. */
 		while (!range_fits(target - ARENA, 1, ARENA_SIZE))
 			target = pick_target(size) & ~63ull;
@@ -469,6 +542,14 @@ static void memory_operand(struct test_case *c, const struct insn *in)
 	}
 	aim(c, target);
 	memory_contents(c, in);
+}
+
+/* An offset in the op's segment; a CPU minds it too where there is a base: see aim(). */
+static u64 canonical_target(const struct test_case *c)
+{
+	u64 base = gen_seg_base(c, c->op.seg), ea = pick_target(1) - base;
+
+	return base && (u64)((i64)(ea << 16) >> 16) != ea ? data_pointer(64) - base : ea;
 }
 
 static void implicit_operands(struct test_case *c, const struct insn *in)
@@ -488,13 +569,17 @@ static void implicit_operands(struct test_case *c, const struct insn *in)
 	} else if (in->fn == exec_leave || in->fn == exec_enter) {
 		set_gpr(c, RBP, pick_target(8));
 	} else if (in->fn == exec_xlat) {
-		set_gpr(c, RBX, pick_target(1) - (u8)g[RAX] - gen_seg_base(c, c->op.seg));
-	} else if (in->fn == exec_mmx_maskmov || in->fn == exec_vec_maskmov) {
+		set_gpr(c, RBX, canonical_target(c) - (u8)g[RAX]);
+	} else if (in->fn == exec_mmx_maskmov || in->fn == exec_vec_maskmov ||
+		   in->fn == exec_avx_maskmovdqu) {
 		/* CPUs may or may not fault for bytes that are masked off. */
 		set_gpr(c, RDI, data_pointer(16) - gen_seg_base(c, c->op.seg));
 	} else if ((in->fn == exec_div || in->fn == exec_idiv) && !one_in(4)) {
 		g[RDX] = in->fn == exec_idiv && (i64)g[RAX] < 0 ? ~0ull : rnd() % 4;
 		set_gpr(c, RDX, g[RDX]);
+	} else if (in->fn == exec_pop_sreg && c->code_off + c->code_len == 2 * PAGE) {
+		c->in.rflags &=
+			~(u64)FL_TF; /* the fetch that faults comes before the trap, or not */
 	} else if (in->fn == exec_pop_sreg && !one_in(4)) {
 		static const u16 sels[] = {0, 1, 3, SEL_DATA, SEL_CS64, 0x10, 0x1000};
 
@@ -542,6 +627,36 @@ static void short_branch(struct test_case *c)
 	memcpy(c->code + c->code_len - last.rel_len, img, last.rel_len);
 }
 
+/* Element i of vector register n; its low 16 bytes are in fx if it is one of the first 16. */
+static u8 *vec_element(struct test_case *c, unsigned n, unsigned i, unsigned size)
+{
+	unsigned at = i * size;
+
+	return n < 16 && at < 16 ? c->in.fx + 160 + 16 * n + at : c->in.v[n].b + at;
+}
+
+/* Indices that lead here and there, most of them to memory that is there. */
+static void gather_operands(struct test_case *c)
+{
+	const struct op *op = &c->op;
+	unsigned size = op->opcode & 1 ? 8 : 4;
+	u64 base = data_pointer(64) - gen_seg_base(c, op->seg);
+	bool bad = one_in(3);
+
+	c->in.rflags &= ~(u64)FL_TF; /* a trap may come in between two elements */
+	set_gpr(c, op->base & 15, base - (u64)(i64)op->disp);
+	c->target = base + gen_seg_base(c, op->seg);
+	for (unsigned i = 0; i < (16u << op->vl) / size; i++) {
+		i64 off = (i64)(rnd() % 4096) - 2048;
+		u8 img[8];
+
+		if (bad && one_in(3))
+			off = one_in(2) ? (i64)(i32)rnd() : (i64)(rnd() % 0x8000) - 0x4000;
+		st_le64(img, (u64)(off >> op->scale));
+		memcpy(vec_element(c, op->index, i, size), img, size);
+	}
+}
+
 void gen_operands(struct test_case *c)
 {
 	const struct insn *in = &insns[c->op.row];
@@ -549,6 +664,8 @@ void gen_operands(struct test_case *c)
 	implicit_operands(c, in);
 	if (is_string(in))
 		string_operands(c);
+	else if (is_vsib(in))
+		gather_operands(c);
 	else if (c->op.flags & OP_MEM || last.disp_len)
 		memory_operand(c, in);
 	if (takes_selector(in))

@@ -39,7 +39,7 @@ static void random_insn(struct test_case *c)
 		row = (unsigned)(rnd() % nr_insns);
 		in = &insns[row];
 		/* Integer instructions more often than there are of them. */
-		if (in->attr & (A_SSE | A_FPU) && !one_in(4))
+		if ((in->attr & (A_SSE | A_FPU) && !one_in(4)) || (in->attr & A_AVX && !one_in(8)))
 			continue;
 		if (!fits(row) || in->attr & (c->mode == MODE64 ? A_NO64 : A_ONLY64))
 			continue;

@@ -120,6 +120,18 @@ static void make_pages(void)
 	}
 }
 
+u64 vector_components(void)
+{
+	u32 a, b, c, d, lo, hi;
+
+	__cpuid(1, a, b, c, d);
+	if (!(c >> 27 & 1)) /* OSXSAVE */
+		return 3;
+	__asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
+	lo &= 0xe7;
+	return (lo & 0xe6) == 0xe6 ? lo : lo & 7;
+}
+
 static void make_cpu(void)
 {
 	struct cpu_state *st = &cpu->st;
@@ -132,7 +144,7 @@ static void make_cpu(void)
 	st->star = (u64)0x23 << 48 | (u64)SEL_KERNEL << 32;
 	st->lstar = KERNEL + HANDLERS + 16 * 255;
 	st->efer = EFER_LME | EFER_LMA | EFER_NXE | EFER_SCE;
-	st->xcr0 = 3;
+	st->xcr0 = vector_components();
 	st->gdtr = (struct desc_table){KERNEL + GDT, 0x7f};
 	st->idtr = (struct desc_table){KERNEL + IDT, 0xfff};
 	st->tr = (struct seg){KERNEL + TSS, 0x67, SEL_TSS, SEG_P | DESC_TSS32_BUSY};
@@ -340,6 +352,8 @@ static void load(const struct regs *r)
 	set_seg(SEG_ES, r->es, 0);
 	set_seg(SEG_FS, r->fs, r->fs_base);
 	set_seg(SEG_GS, r->gs, r->gs_base);
+	memcpy(st->v, r->v, sizeof(st->v));
+	memcpy(st->kmask, r->k, sizeof(st->kmask));
 	x86_fxrstor_image(st, r->fx, true);
 	st->kernel_gs_base = ARENA + PAGE_DATA * PAGE;
 	st->activity = CPU_RUNNING;
@@ -404,6 +418,10 @@ void guest_run(const struct test_case *c, struct outcome *out)
 	out->r.fs_base = st->seg[SEG_FS].base;
 	out->r.gs_base = st->seg[SEG_GS].base;
 	x86_fxsave_image(st, out->r.fx, true);
+	memcpy(out->r.v, st->v, sizeof(st->v));
+	memcpy(out->r.k, st->kmask, sizeof(st->kmask));
+	for (unsigned i = 0; i < 16; i++)
+		memset(out->r.v[i].b, 0, 16);
 	if (out->vector < 0)
 		make_cpu();
 }

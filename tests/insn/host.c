@@ -85,6 +85,58 @@ static const u8 gpr_of[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_R
 
 enum { FX_USED = 416, FRAME_FLAGS = FL_ARITH | FL_TF | FL_DF | FL_AC | FL_RF };
 
+/* XSAVE components of vector registers in the frame: where CPUID says. */
+enum { XC_YMM = 2, XC_K = 5, XC_ZMM = 6, XC_ZMM16 = 7, NR_XC = 8 };
+
+static unsigned xc_offset[NR_XC];
+static u64 xcr0;
+
+static void find_components(void)
+{
+	u32 a, b, c, d;
+
+	xcr0 = vector_components();
+	for (unsigned i = 2; i < NR_XC; i++) {
+		__cpuid_count(0xd, i, a, b, c, d);
+		xc_offset[i] = b;
+	}
+}
+
+static void put_vectors(u8 *fx, const struct regs *r)
+{
+	for (unsigned i = 0; i < 16; i++) {
+		if (xcr0 & 1 << XC_YMM)
+			memcpy(fx + xc_offset[XC_YMM] + 16 * i, r->v[i].b + 16, 16);
+		if (xcr0 & 1 << XC_ZMM) {
+			memcpy(fx + xc_offset[XC_ZMM] + 32 * i, r->v[i].b + 32, 32);
+			memcpy(fx + xc_offset[XC_ZMM16] + 64 * i, r->v[16 + i].b, 64);
+		}
+	}
+	if (xcr0 & 1 << XC_K)
+		memcpy(fx + xc_offset[XC_K], r->k, sizeof(r->k));
+}
+
+/* A component that the header says is in its initial state may hold anything. */
+static void take_vectors(const u8 *fx, struct regs *r)
+{
+	u64 bv;
+
+	memset(r->v, 0, sizeof(r->v));
+	memset(r->k, 0, sizeof(r->k));
+	memcpy(&bv, fx + 512, 8);
+	bv &= xcr0;
+	for (unsigned i = 0; i < 16; i++) {
+		if (bv & 1 << XC_YMM)
+			memcpy(r->v[i].b + 16, fx + xc_offset[XC_YMM] + 16 * i, 16);
+		if (bv & 1 << XC_ZMM)
+			memcpy(r->v[i].b + 32, fx + xc_offset[XC_ZMM] + 32 * i, 32);
+		if (bv & 1 << XC_ZMM16)
+			memcpy(r->v[16 + i].b, fx + xc_offset[XC_ZMM16] + 64 * i, 64);
+	}
+	if (bv & 1 << XC_K)
+		memcpy(r->k, fx + xc_offset[XC_K], sizeof(r->k));
+}
+
 static void enter_case(ucontext_t *uc)
 {
 	greg_t *g = uc->uc_mcontext.gregs;
@@ -103,8 +155,9 @@ static void enter_case(ucontext_t *uc)
 	memcpy(&magic, fx + 464, 4);
 	if (magic == 0x46505853) { /* FP_XSTATE_MAGIC1: an XSAVE header follows */
 		memcpy(&bv, fx + 512, 8);
-		bv |= 3;
+		bv |= xcr0;
 		memcpy(fx + 512, &bv, 8);
+		put_vectors(fx, r);
 	}
 	host_sel[0] = r->ds;
 	host_sel[1] = r->es;
@@ -133,6 +186,8 @@ static void leave_case(ucontext_t *uc)
 	r->fs_base = host_base[0];
 	r->gs_base = host_base[1];
 	memcpy(r->fx, fx, FX_USED);
+	if (xcr0 & 1 << XC_YMM)
+		take_vectors(fx, r);
 	leaving->vector = too_long ? VECTOR_TIMEOUT : (int)g[REG_TRAPNO];
 	leaving->error = (u32)g[REG_ERR];
 	leaving->cr2 = (u64)g[REG_CR2];
@@ -237,6 +292,7 @@ bool host_init(struct host_caps *caps)
 {
 	if (!map_arena())
 		return false;
+	find_components();
 	caps->fsgsbase = getauxval(AT_HWCAP2) & 2;
 	caps->cs32 = has_cs32();
 	caps->ldt = caps->cs32 && add_ldt(0, 0xffff, true) && add_ldt(1, LIMIT_DATA16, false);

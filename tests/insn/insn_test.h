@@ -47,6 +47,9 @@ struct regs {
 	u64 fs_base, gs_base;
 	u16 cs, ss, ds, es, fs, gs;
 	u8 fx[512]; /* as FXSAVE64 has it; the last 96 bytes do not count */
+	/* Vector registers whole, the low 16 bytes of the first 16 being in fx only; opmasks. */
+	union vreg v[32];
+	u64 k[8];
 };
 
 enum { VECTOR_TIMEOUT = -1 };
@@ -90,6 +93,7 @@ struct gen_cfg {
 	bool fsgsbase; /* FS and GS may have a base */
 	bool ldt;      /* there are SEL_CS16 and SEL_DATA16 */
 	bool cs32;     /* there is SEL_CS32 */
+	u64 xcr0;      /* vector registers there are */
 	int row;       /* only this one, or -1 */
 	bool no_seq;
 	bool patch_no_flags; /* what a sequence changes in itself has nothing to do with flags */
@@ -142,6 +146,8 @@ extern const struct test_case *host_current;
 
 /* engine: as for --engine.  Translators run without a budget, or they would interpret. */
 bool guest_init(const char *engine);
+/* XCR0 on both sides: what of the vector registers the host has. */
+u64 vector_components(void);
 bool guest_translates(void);
 /* Blocks translated until now. */
 u64 guest_translated(void);

@@ -82,9 +82,11 @@ bool row_in_sequence(unsigned row)
 	if (in->attr & (A_ENDS | A_SYNC | A_CPL0 | A_UNTESTABLE) || row_exception(row) ||
 	    row_always_faults(row))
 		return false;
-	/* Often undefined; faults for bytes that are masked off, or not. */
-	if (in->fn == exec_shld || in->fn == exec_shrd || in->fn == exec_mmx_maskmov ||
-	    in->fn == exec_vec_maskmov)
+	/* Often undefined; faults for bytes that are masked off, or not; has random addresses. */
+	if (in->fn == exec_avx_gather || in->fn == exec_shld || in->fn == exec_shrd ||
+	    in->fn == exec_mmx_maskmov || in->fn == exec_vec_maskmov ||
+	    in->fn == exec_avx_maskmovdqu || in->fn == exec_avx_maskload ||
+	    in->fn == exec_avx_maskstore)
 		return false;
 	/* XSAVE writes what the host has more than the guest. */
 	return in->feature != FEAT_XSAVE && in->feature != FEAT_XSAVEC &&

@@ -13,13 +13,13 @@
 
 #include "lockstep/lockstep_test.h"
 
-enum { BATCH = 256, MAX_TRIES = 20000, SMALL = 4 };
+enum { BATCH = 256, MAX_TRIES = 60000, SMALL = 4 };
 
 static struct {
 	u64 seed, count, only;
 	bool one, inject;
 	const char *engine;
-} opts = {.seed = 1, .count = 1000000, .engine = "jit,hot=1,lockstep=1"};
+} opts = {.seed = 1, .count = 1000000, .engine = "jit,hot=1,lockstep=1,cache=128M"};
 
 static u8 image[ARENA_SIZE];
 static struct lockstep *ls;
@@ -171,7 +171,8 @@ static bool parse(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	const struct gen_cfg gen = {.fsgsbase = true, .row = -1, .wild = true};
+	const struct gen_cfg gen = {
+		.fsgsbase = true, .xcr0 = vector_components(), .row = -1, .wild = true};
 	struct soft_cpu *sc;
 	bool good;
 

@@ -115,6 +115,8 @@ struct x86_cpu {
 
 	struct frame_ent frames[FRAME_CACHE]; /* soft_flush_all() empties it */
 
+	struct vec_code *vec_code; /* thunks of fpu/vex.h; NULL: the model has no AVX */
+
 	void *soft; /* engine/soft: struct soft_cpu */
 };
 

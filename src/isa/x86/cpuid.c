@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "isa/x86/fpu/vex.h"
 #include "isa/x86/insn.h"
 #include "isa/x86/priv.h"
 #include "sundog/clock.h"
@@ -52,12 +53,36 @@ static const u8 v2_features[] = {
 	FEAT_RDTSCP,   FEAT_RDPID,  FEAT_CLFLUSHOPT, FEAT_CLWB,	    FEAT_PREFETCHW,
 };
 
-/* Run by native thunks or the host's own instructions: only where the host has them. */
-static const u8 host_features[] = {
+static const u8 v3_features[] = {
+	FEAT_AVX, FEAT_AVX2, FEAT_BMI1, FEAT_BMI2, FEAT_F16C, FEAT_FMA, FEAT_LZCNT, FEAT_MOVBE,
+};
+
+/* What a level does not ask for but has where the host has it; the latter with AVX only. */
+static const u8 extra_features[] = {
 	FEAT_AES, FEAT_PCLMUL, FEAT_SHA, FEAT_MOVBE, FEAT_RDRAND, FEAT_RDSEED,
 };
 
-const char *const x86_models[] = {"x86-64-v2", "x86-64", NULL};
+static const u8 avx_extra_features[] = {
+	FEAT_ADX,
+	FEAT_GFNI,
+	FEAT_VAES,
+	FEAT_VPCLMUL,
+};
+
+/* host: nothing that the host has not; max: and what needs no help from it. */
+enum model_kind { MODEL_LEVEL, MODEL_MAX, MODEL_HOST };
+
+static const struct model {
+	const char *name, *alias;
+	u8 level; /* of the psABI; that which max and host have at least */
+	u8 kind;  /* enum model_kind */
+} models[] = {
+	{"x86-64-v2", "v2", 2, MODEL_LEVEL}, {"x86-64-v3", "v3", 3, MODEL_LEVEL},
+	{"x86-64", "v1", 1, MODEL_LEVEL},    {"max", NULL, 2, MODEL_MAX},
+	{"host", NULL, 2, MODEL_HOST},
+};
+
+const char *const x86_models[] = {"x86-64-v2", "x86-64-v3", "x86-64", "max", "host", NULL};
 
 static void add(struct cpu_features *f, const u8 *list, size_t n)
 {
@@ -78,16 +103,6 @@ bool x86_has(const struct x86_cpu *cpu, unsigned feature)
 bool x86_is_amd(const struct cpu_features *f)
 {
 	return !strcmp(f->vendor, "AuthenticAMD");
-}
-
-static bool host_has(unsigned feature)
-{
-	const struct feature_bit *b = &bits[feature];
-	u32 r[4];
-
-	if (!__get_cpuid_count(b->leaf, b->sub, &r[0], &r[1], &r[2], &r[3]))
-		return false;
-	return r[b->reg] >> b->bit & 1;
 }
 
 static void host_vendor(char vendor[13])
@@ -133,48 +148,150 @@ static unsigned distance(const char *a, const char *b)
 	return row[lb];
 }
 
+static void nearer(const char *want, const char *name, const char **nearest)
+{
+	if (name && (!*nearest || distance(want, name) < distance(want, *nearest)))
+		*nearest = name;
+}
+
 static int unknown_model(const char *model, struct err *e)
 {
-	const char *nearest = x86_models[0];
+	const char *nearest = NULL;
 	char all[160] = "";
 
-	for (unsigned i = 0; x86_models[i]; i++) {
+	for (unsigned i = 0; i < ARRAY_SIZE(models); i++) {
 		size_t n = strlen(all);
 
-		if (distance(model, x86_models[i]) < distance(model, nearest))
-			nearest = x86_models[i];
-		snprintf(all + n, sizeof(all) - n, "%s%s", i ? ", " : "", x86_models[i]);
+		nearer(model, models[i].name, &nearest);
+		nearer(model, models[i].alias, &nearest);
+		snprintf(all + n, sizeof(all) - n, "%s%s", i ? ", " : "", models[i].name);
 	}
 	return err_set(e, -EINVAL, "unknown CPU model '%.40s': did you mean '%s'? (there are: %s)",
 		       model, nearest, all);
 }
 
-int x86_features_init(struct cpu_features *f, const char *model, struct err *e)
+static const struct model *find_model(const char *name)
 {
-	bool known = false;
+	for (unsigned i = 0; i < ARRAY_SIZE(models); i++)
+		if (!strcmp(name, models[i].name) ||
+		    (models[i].alias && !strcmp(name, models[i].alias)))
+			return &models[i];
+	return NULL;
+}
+
+static const char *feature_name(unsigned feature)
+{
+	switch (feature) {
+#define FEATURE(name, leaf, sub, reg, bit, doc) \
+	case FEAT_##name:                       \
+		return #name;
+#include "isa/x86/features.def"
+#undef FEATURE
+	default: return "?";
+	}
+}
+
+static bool is_native(unsigned feature)
+{
+	for (unsigned i = 0; i < nr_insns; i++)
+		if (insns[i].feature == feature && (insns[i].thunk || insns[i].attr & A_AVX))
+			return true;
+	return feature == FEAT_RDRAND || feature == FEAT_RDSEED;
+}
+
+/* A level's own features: all of them, or it is refused. */
+static int add_level(struct cpu_features *f, const struct model *m, const u8 *list, size_t n,
+		     bool (*host_runs)(unsigned), struct err *e)
+{
+	for (size_t i = 0; i < n; i++) {
+		bool runs = !is_native(list[i]) || host_runs(list[i]);
+
+		if (runs)
+			add(f, &list[i], 1);
+		else if (m->kind == MODEL_LEVEL)
+			return err_set(e, -EOPNOTSUPP,
+				       "CPU model %s: this host's CPU or system has no %s; use "
+				       "--cpu max for what it has",
+				       m->name, feature_name(list[i]));
+	}
+	return 0;
+}
+
+static void add_extra(struct cpu_features *f, const u8 *list, size_t n, bool (*host_runs)(unsigned))
+{
+	for (size_t i = 0; i < n; i++)
+		if (host_runs(list[i]))
+			add(f, &list[i], 1);
+}
+
+static bool is_base(unsigned feature)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(base_features); i++)
+		if (base_features[i] == feature)
+			return true;
+	return false;
+}
+
+/* Away with what the host has not, but for what makes this machine this machine. */
+static void cut_to_host(struct cpu_features *f, bool (*host_runs)(unsigned))
+{
+	for (unsigned i = 0; i < NR_FEATURES; i++)
+		if (!is_base(i) && !host_runs(i))
+			f->have[i / 8] &= (u8) ~(1u << i % 8);
+}
+
+int x86_features_for(struct cpu_features *f, const char *model, bool (*host_runs)(unsigned feature),
+		     struct err *e)
+{
+	const struct model *m = find_model(model);
+	bool all;
 
 	memset(f, 0, sizeof(*f));
-	for (unsigned i = 0; x86_models[i]; i++) {
-		if (!strcmp(model, x86_models[i])) {
-			f->model = x86_models[i];
-			known = true;
-		}
-	}
-	if (!known)
+	if (!m)
 		return unknown_model(model, e);
+	all = m->kind != MODEL_LEVEL;
+	f->model = m->name;
 	add(f, base_features, ARRAY_SIZE(base_features));
-	if (!strcmp(model, "x86-64-v2")) {
+	if (m->level >= 2) {
 		add(f, v2_features, ARRAY_SIZE(v2_features));
-		for (unsigned i = 0; i < ARRAY_SIZE(host_features); i++)
-			if (host_has(host_features[i]))
-				add(f, &host_features[i], 1);
+		add_extra(f, extra_features, ARRAY_SIZE(extra_features), host_runs);
 	}
+	if ((all || m->level >= 3) &&
+	    add_level(f, m, v3_features, ARRAY_SIZE(v3_features), host_runs, e))
+		return e->code;
+	if (has(f, FEAT_AVX))
+		add_extra(f, avx_extra_features, ARRAY_SIZE(avx_extra_features), host_runs);
+	if (m->kind == MODEL_HOST)
+		cut_to_host(f, host_runs);
 	host_vendor(f->vendor);
 	f->signature = x86_is_amd(f) ? SIGNATURE_AMD : SIGNATURE_INTEL;
 	f->phys_bits = 40;
 	f->nr_cpus = 1;
-	snprintf(f->brand, sizeof(f->brand), "Sundog %s CPU", model);
+	snprintf(f->brand, sizeof(f->brand), "Sundog %s CPU", m->name);
 	return 0;
+}
+
+/* AVX runs by code that is made at run time. */
+static bool no_avx(unsigned feature)
+{
+	return !x86_fpu_is_avx(feature) && x86_fpu_host_runs(feature);
+}
+
+int x86_features_init(struct cpu_features *f, const char *model, struct err *e)
+{
+	int r = x86_features_for(f, model, x86_fpu_host_runs, e);
+	struct vec_code *probe;
+
+	if (r || !has(f, FEAT_AVX))
+		return r;
+	probe = vec_code_new(e);
+	vec_code_free(probe);
+	if (probe)
+		return 0;
+	if (find_model(model)->kind != MODEL_LEVEL)
+		return x86_features_for(f, model, no_avx, e);
+	err_prefix(e, "CPU model %s: ", f->model);
+	return e->code;
 }
 
 /* --- leaves
@@ -236,9 +353,12 @@ static void leaf_caches(const struct cpu_features *f, u32 sub, bool intel, u32 o
 
 static void leaf_7(const struct cpu_features *f, u32 sub, u32 out[4])
 {
+	if (sub > 1)
+		return;
+	put_features(f, 7, sub, out);
 	if (sub)
 		return;
-	put_features(f, 7, 0, out);
+	out[EAX] = has(f, FEAT_AVX512_BF16);
 	/* SPEC_CTRL, ARCH_CAPABILITIES: that IBRS is always on and the leaks are not there. */
 	if (!x86_is_amd(f))
 		out[EDX] |= 1u << 26 | 1u << 29;
@@ -264,7 +384,9 @@ static void leaf_topology(struct x86_cpu *cpu, const struct cpu_features *f, u32
 
 static u64 xcr0_allowed(const struct cpu_features *f)
 {
-	return has(f, FEAT_XSAVE) ? 3 | (has(f, FEAT_AVX) ? 4 : 0) : 1;
+	if (!has(f, FEAT_XSAVE))
+		return 1;
+	return 3 | (has(f, FEAT_AVX) ? 4 : 0) | (has(f, FEAT_AVX512F) ? 0xe0 : 0);
 }
 
 u64 x86_xcr0_allowed(const struct x86_cpu *cpu)
@@ -285,9 +407,8 @@ static void leaf_xsave(struct x86_cpu *cpu, const struct cpu_features *f, u32 su
 	} else if (sub == 1) {
 		put_features(f, 0xd, 1, out);
 		out[EBX] = x86_xsave_size(cpu->st.xcr0, true);
-	} else if (sub == 2 && (all & 4)) {
-		out[EAX] = 256;
-		out[EBX] = 576;
+	} else if (sub < 64 && all >> sub & 1) {
+		x86_xsave_comp(sub, &out[EAX], &out[EBX]);
 	}
 }
 

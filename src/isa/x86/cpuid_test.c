@@ -3,6 +3,8 @@
  * cpuid_test.c - CPUID agrees with features.def for every model; every MSR keeps what it may
  * and refuses the rest.
  */
+#include <errno.h>
+
 #include "isa/x86/msr.h"
 #include "isa/x86/system_bed.h"
 
@@ -71,8 +73,49 @@ static void test_unknown_model(void)
 	struct cpu_features f;
 	struct err e = {0};
 
-	CHECK_EQ(x86_features_init(&f, "x86-64-v3x", &e) != 0, 1);
-	CHECK_EQ(strstr(e.msg, "x86-64-v2") != NULL, 1);
+	CHECK_EQ(x86_features_init(&f, "x86-64-v3x", &e), -EINVAL);
+	CHECK_EQ(strstr(e.msg, "'x86-64-v3'") != NULL, 1);
+	CHECK_EQ(x86_features_init(&f, "v9", &e), -EINVAL);
+	CHECK_EQ(strstr(e.msg, "'v2'") != NULL, 1);
+}
+
+static bool nothing(unsigned feature)
+{
+	return false;
+}
+
+static bool all_but_fma(unsigned feature)
+{
+	return feature != FEAT_FMA;
+}
+
+static bool everything(unsigned feature)
+{
+	return true;
+}
+
+static bool shows(const struct cpu_features *f, unsigned n)
+{
+	return f->have[n / 8] >> n % 8 & 1;
+}
+
+/* What a host cannot run is refused, with the cause, or left out where all is taken that is. */
+static void test_models(void)
+{
+	struct cpu_features f;
+	struct err e = {0};
+
+	CHECK_EQ(x86_features_for(&f, "v3", everything, &e), 0);
+	CHECK_EQ(strcmp(f.model, "x86-64-v3"), 0);
+	CHECK_EQ(shows(&f, FEAT_AVX2) && shows(&f, FEAT_BMI2) && shows(&f, FEAT_VAES), 1);
+	CHECK_EQ(x86_features_for(&f, "x86-64-v3", all_but_fma, &e), -EOPNOTSUPP);
+	CHECK_EQ(strstr(e.msg, "FMA") && strstr(e.msg, "--cpu"), 1);
+	CHECK_EQ(x86_features_for(&f, "max", all_but_fma, &e), 0);
+	CHECK_EQ(shows(&f, FEAT_FMA), 0);
+	CHECK_EQ(shows(&f, FEAT_AVX2) && shows(&f, FEAT_BMI1) && shows(&f, FEAT_UMIP), 1);
+	CHECK_EQ(x86_features_for(&f, "host", nothing, &e), 0);
+	CHECK_EQ(shows(&f, FEAT_AVX) || shows(&f, FEAT_UMIP), 0);
+	CHECK_EQ(shows(&f, FEAT_LM) && shows(&f, FEAT_X2APIC), 1);
 }
 
 static void test_msr_row(struct bed *b, const struct msr_row *r)
@@ -170,6 +213,7 @@ int main(void)
 		test_features(x86_models[i]);
 	test_leaves();
 	test_unknown_model();
+	test_models();
 	test_msrs();
 	test_clock();
 	return bed_failures != 0;

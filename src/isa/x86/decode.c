@@ -3,11 +3,9 @@
  * decode.c - x86_decode(): prefixes, opcode, ModRM, and the row of insns[] that they lead to.
  *
  * Source: SDM volume 2A, "Instruction Format".  Where Intel and AMD differ (operand size of
- * near branches in 64-bit code, for one) this is Intel.  VEX, EVEX and XOP encodings are #UD.
+ * near branches in 64-bit code, for one) this is Intel.  XOP encodings are #UD.
  */
-#include "isa/x86/insn.h"
-
-enum { INSN_MAX = 15 };
+#include "isa/x86/decode_priv.h"
 
 struct decode_bucket {
 	u16 first; /* in decode_rows[] */
@@ -17,28 +15,7 @@ struct decode_bucket {
 
 #include "isa/x86/decode_index.h"
 
-enum status { DEC_OK, DEC_SHORT, DEC_TOO_LONG, DEC_BAD };
-
-enum { REX_B = 1, REX_X = 2, REX_R = 4, REX_W = 8, REX_SEEN = 0x40 };
-
-enum { NO_SEG = 0xff };
-
-struct dec {
-	const u8 *bytes;
-	unsigned avail, pos;
-	enum status status;
-	enum code_size cs;
-	u8 rex; /* the prefix, or 0 */
-	u8 rep; /* 0, 0xf2, 0xf3: the last one */
-	u8 seg; /* override, or NO_SEG */
-	bool p66, p67, lock;
-	bool rip_rel;
-	u8 osize; /* effective operand size */
-	const struct insn *row;
-};
-
-/* The next n bytes are there; else d->status says why not. */
-static bool have(struct dec *d, unsigned n)
+bool dec_have(struct dec *d, unsigned n)
 {
 	if (__builtin_expect(d->pos + n > INSN_MAX, 0)) {
 		d->status = DEC_TOO_LONG;
@@ -51,12 +28,11 @@ static bool have(struct dec *d, unsigned n)
 	return true;
 }
 
-/* n bytes, zero-extended; 0 if they are not there. */
-static u64 fetch(struct dec *d, unsigned n)
+u64 dec_fetch(struct dec *d, unsigned n)
 {
 	const u8 *p = d->bytes + d->pos;
 
-	if (!have(d, n))
+	if (!dec_have(d, n))
 		return 0;
 	d->pos += n;
 	switch (n) {
@@ -71,7 +47,7 @@ static u64 fetch_signed(struct dec *d, unsigned n)
 {
 	unsigned s = 64 - 8 * n;
 
-	return (u64)((i64)(fetch(d, n) << s) >> s);
+	return (u64)((i64)(dec_fetch(d, n) << s) >> s);
 }
 
 /* Outside FS and GS, segment overrides are ignored in 64-bit code. */
@@ -111,16 +87,16 @@ static bool prefix(struct dec *d, u8 b)
 
 static enum insn_map opcode_map(struct dec *d, u8 *opcode)
 {
-	*opcode = (u8)fetch(d, 1);
+	*opcode = (u8)dec_fetch(d, 1);
 	if (*opcode != 0x0f)
 		return MAP_P1;
-	*opcode = (u8)fetch(d, 1);
+	*opcode = (u8)dec_fetch(d, 1);
 	if (*opcode == 0x38) {
-		*opcode = (u8)fetch(d, 1);
+		*opcode = (u8)dec_fetch(d, 1);
 		return MAP_P38;
 	}
 	if (*opcode == 0x3a) {
-		*opcode = (u8)fetch(d, 1);
+		*opcode = (u8)dec_fetch(d, 1);
 		return MAP_P3A;
 	}
 	return MAP_P2;
@@ -174,6 +150,8 @@ static const struct insn *find_row(const struct dec *d, const struct decode_buck
 			continue;
 		if ((r->attr & picky) && !mode_matches(d, r->attr))
 			continue;
+		if (r->map >= MAP_V2 && !dec_vex_fits(d, r, modrm))
+			continue;
 		return r;
 	}
 	return NULL;
@@ -201,8 +179,7 @@ static u8 address_size(const struct dec *d)
 	}
 }
 
-/* Bytes, from a size of operands.def. */
-static unsigned size_bytes(const struct dec *d, unsigned size)
+unsigned dec_size_bytes(const struct dec *d, unsigned size)
 {
 	switch (size) {
 	case SZ_V: return d->osize;
@@ -214,6 +191,10 @@ static unsigned size_bytes(const struct dec *d, unsigned size)
 	case SZ_S: return d->cs == CODE64 ? 10 : 6;
 	case SZ_ENV: return d->osize == 2 ? 14 : 28;
 	case SZ_SAVE: return d->osize == 2 ? 94 : 108;
+	case SZ_X: return 16u << d->vl;
+	case SZ_X2: return 8u << d->vl;
+	case SZ_X4: return 4u << d->vl;
+	case SZ_X8: return 2u << d->vl;
 	default: return size;
 	}
 }
@@ -239,8 +220,10 @@ static void mem_operand16(struct dec *d, struct op *op)
 	if (mod == 0 && rm == 6) {
 		op->base = GPR_ZERO;
 		op->disp = (i32)fetch_signed(d, 2);
-	} else if (mod) {
-		op->disp = (i32)fetch_signed(d, mod);
+	} else if (mod == 1) {
+		op->disp = (i32)fetch_signed(d, 1) * (d->disp8 ? d->disp8 : 1);
+	} else if (mod == 2) {
+		op->disp = (i32)fetch_signed(d, 2);
 	}
 }
 
@@ -250,12 +233,12 @@ static void mem_operand32(struct dec *d, struct op *op)
 	unsigned base = rm;
 
 	if (rm == 4) {
-		u8 sib = (u8)fetch(d, 1);
+		u8 sib = (u8)dec_fetch(d, 1);
 		unsigned index = (sib >> 3 & 7) | (d->rex & REX_X) << 2;
 
 		base = sib & 7;
 		op->scale = sib >> 6;
-		if (index != RSP)
+		if (index != RSP || d->vsib)
 			op->index = (u8)index;
 		else
 			op->scale = 0;
@@ -266,14 +249,14 @@ static void mem_operand32(struct dec *d, struct op *op)
 			op->base = GPR_PC;
 			d->rip_rel = true;
 		}
-		op->disp = (i32)fetch(d, 4);
+		op->disp = (i32)dec_fetch(d, 4);
 		return;
 	}
 	op->base = (u8)(base | (d->rex & REX_B) << 3);
 	if (mod == 1)
-		op->disp = (i32)fetch_signed(d, 1);
+		op->disp = (i32)fetch_signed(d, 1) * (d->disp8 ? d->disp8 : 1);
 	else if (mod == 2)
-		op->disp = (i32)fetch(d, 4);
+		op->disp = (i32)dec_fetch(d, 4);
 }
 
 static void mem_operand(struct dec *d, struct op *op)
@@ -298,7 +281,7 @@ static void rm_operand(struct dec *d, struct op *op, const struct operand_desc *
 		return;
 	switch (o->kind) {
 	case OK_RM:
-	case OK_RM_REG: op->rm = gpr_offset(d, n, size_bytes(d, o->size)); break;
+	case OK_RM_REG: op->rm = gpr_offset(d, n, dec_size_bytes(d, o->size)); break;
 	case OK_MMX_RM:
 	case OK_MMX_RM_REG:
 	case OK_STI: op->rm = n & 7; break;
@@ -311,7 +294,7 @@ static void reg_operand(struct dec *d, struct op *op, const struct operand_desc 
 	unsigned low = op->modrm >> 3 & 7, n = low | (d->rex & REX_R) << 1;
 
 	switch (o->kind) {
-	case OK_REG: op->reg = gpr_offset(d, n, size_bytes(d, o->size)); break;
+	case OK_REG: op->reg = gpr_offset(d, n, dec_size_bytes(d, o->size)); break;
 	case OK_MMX: op->reg = (u8)low; break;
 	case OK_SREG:
 		op->reg = (u8)low;
@@ -336,16 +319,17 @@ static void reg_operand(struct dec *d, struct op *op, const struct operand_desc 
 static void imm_operand(struct dec *d, struct op *op, const struct operand_desc *o)
 {
 	switch (o->kind) {
-	case OK_IMM: op->imm = fetch(d, size_bytes(d, o->size)); break;
+	case OK_IMM: op->imm = dec_fetch(d, dec_size_bytes(d, o->size)); break;
+	case OK_IS4: op->imm = dec_fetch(d, 1) & (d->cs == CODE64 ? 0xff : 0x7f); break;
 	case OK_IMM_SX:
-	case OK_REL: op->imm = fetch_signed(d, size_bytes(d, o->size)); break;
+	case OK_REL: op->imm = fetch_signed(d, dec_size_bytes(d, o->size)); break;
 	case OK_IMM_ENTER:
-		op->imm = fetch(d, 2);
-		op->imm |= fetch(d, 1) << 16;
+		op->imm = dec_fetch(d, 2);
+		op->imm |= dec_fetch(d, 1) << 16;
 		break;
 	case OK_FAR_PTR:
-		op->imm = fetch(d, d->osize);
-		op->imm |= fetch(d, 2) << 32;
+		op->imm = dec_fetch(d, d->osize);
+		op->imm |= dec_fetch(d, 2) << 32;
 		break;
 	case OK_ONE: op->imm = 1; break;
 	case OK_SEG_NR: op->imm = o->size; break;
@@ -358,13 +342,15 @@ enum slot { SLOT_NONE, SLOT_RM, SLOT_REG, SLOT_VARIES };
 
 /* Which of op's fields an operand of this kind goes into. */
 static const u8 kind_slot[] = {
-	[OK_RM] = SLOT_RM,	 [OK_RM_REG] = SLOT_RM, [OK_MEM] = SLOT_RM,
-	[OK_MOFFS] = SLOT_RM,	 [OK_OPREG] = SLOT_RM,	[OK_VRM] = SLOT_RM,
-	[OK_VRM_REG] = SLOT_RM,	 [OK_MMX_RM] = SLOT_RM, [OK_MMX_RM_REG] = SLOT_RM,
-	[OK_STI] = SLOT_RM,	 [OK_REG] = SLOT_REG,	[OK_SREG] = SLOT_REG,
-	[OK_SREG_OP] = SLOT_REG, [OK_CREG] = SLOT_REG,	[OK_DREG] = SLOT_REG,
-	[OK_VREG] = SLOT_REG,	 [OK_MMX] = SLOT_REG,	[OK_ACC] = SLOT_VARIES,
-	[OK_SEG_NR] = SLOT_NONE,
+	[OK_RM] = SLOT_RM,	 [OK_RM_REG] = SLOT_RM,	  [OK_MEM] = SLOT_RM,
+	[OK_MOFFS] = SLOT_RM,	 [OK_OPREG] = SLOT_RM,	  [OK_VRM] = SLOT_RM,
+	[OK_VRM_REG] = SLOT_RM,	 [OK_MMX_RM] = SLOT_RM,	  [OK_MMX_RM_REG] = SLOT_RM,
+	[OK_STI] = SLOT_RM,	 [OK_REG] = SLOT_REG,	  [OK_SREG] = SLOT_REG,
+	[OK_SREG_OP] = SLOT_REG, [OK_CREG] = SLOT_REG,	  [OK_DREG] = SLOT_REG,
+	[OK_VREG] = SLOT_REG,	 [OK_MMX] = SLOT_REG,	  [OK_ACC] = SLOT_VARIES,
+	[OK_VVVV] = SLOT_NONE,	 [OK_GVVVV] = SLOT_NONE,  [OK_VSIB] = SLOT_RM,
+	[OK_KREG] = SLOT_REG,	 [OK_KVVVV] = SLOT_NONE,  [OK_KRM] = SLOT_RM,
+	[OK_KRM_REG] = SLOT_RM,	 [OK_SEG_NR] = SLOT_NONE,
 };
 
 static enum slot operand_slot(const struct operand_desc *o, const struct operand_desc *other)
@@ -381,11 +367,11 @@ static void operand(struct dec *d, struct op *op, const struct operand_desc *o, 
 	switch (o->kind) {
 	case OK_MOFFS:
 		op->flags |= OP_MEM | OP_EA_SLOW;
-		op->imm = fetch(d, op->asize);
+		op->imm = dec_fetch(d, op->asize);
 		return;
 	case OK_OPREG:
 		op->rm = gpr_offset(d, (op->opcode & 7) | (d->rex & REX_B) << 3,
-				    size_bytes(d, o->size));
+				    dec_size_bytes(d, o->size));
 		return;
 	case OK_ACC: /* RAX: byte offset 0 */ return;
 	case OK_STR_DST:
@@ -425,8 +411,8 @@ static unsigned sized_by(const struct dec *d, const struct op *op, const struct 
 	if (o->kind == OK_SEG_NR || o->kind == OK_ST0 || o->kind == OK_STI)
 		return 0;
 	if (o->kind == OK_RM && (op->flags & OP_MEM))
-		return size_bytes(d, o->mem);
-	return size_bytes(d, o->size);
+		return dec_size_bytes(d, o->mem);
+	return dec_size_bytes(d, o->size);
 }
 
 static u8 op_size(const struct dec *d, const struct op *op, const struct operand_desc *dst,
@@ -466,10 +452,12 @@ static void fix_rip_relative(struct op *op)
 static bool kind_fits(enum operand_kind k, bool mem)
 {
 	switch (k) {
+	case OK_VSIB:
 	case OK_MEM: return mem;
 	case OK_RM_REG:
 	case OK_VRM_REG:
 	case OK_MMX_RM_REG:
+	case OK_KRM_REG:
 	case OK_STI: return !mem;
 	default: return true;
 	}
@@ -495,6 +483,8 @@ static void operands_of_row(struct dec *d, struct op *op)
 	imm_operand(d, op, imm);
 	op->form = form_of(ds, ss, imm->kind);
 	op->size = op_size(d, op, dst, src, ds, ss);
+	if (row->map >= MAP_V2 && row->map < NR_MAPS)
+		dec_vex_operands(d, op);
 	if (dst->kind == OK_SREG && op->reg == SEG_CS)
 		d->status = DEC_BAD;
 	if (d->lock && !((row->attr & A_LOCK) && (op->flags & OP_MEM) && ds == SLOT_RM))
@@ -518,14 +508,19 @@ static void decode(struct dec *d, struct op *op)
 	const struct decode_bucket *b;
 	enum insn_map map;
 
-	while (have(d, 1) && prefix(d, d->bytes[d->pos]))
+	while (dec_have(d, 1) && prefix(d, d->bytes[d->pos]))
 		;
-	map = opcode_map(d, &op->opcode);
+	if (dec_have(d, 1) && dec_is_vex(d)) {
+		map = dec_vex_prefix(d);
+		op->opcode = (u8)dec_fetch(d, 1);
+	} else {
+		map = opcode_map(d, &op->opcode);
+	}
 	if (d->status != DEC_OK)
 		return;
 	b = &decode_index[map][op->opcode];
 	if (b->modrm)
-		op->modrm = (u8)fetch(d, 1);
+		op->modrm = (u8)dec_fetch(d, 1);
 	if (d->status != DEC_OK)
 		return;
 	d->row = find_row(d, b, op->modrm);
@@ -533,6 +528,8 @@ static void decode(struct dec *d, struct op *op)
 		d->status = DEC_BAD;
 		return;
 	}
+	if (map >= MAP_V2)
+		dec_vex_row(d, op->modrm);
 	d->osize = operand_size(d, d->row->attr);
 	op->asize = address_size(d);
 	op->seg = d->seg == NO_SEG ? SEG_DS : d->seg;
@@ -574,6 +571,9 @@ unsigned x86_operand_bytes(const struct op *op, enum code_size cs, enum operand 
 	struct dec d = {.cs = cs,
 			.p66 = op->flags & OP_O32,
 			.rex = op->flags & OP_REX_W ? REX_W : 0,
+			.evex = op->evex,
+			.vl = op->vl,
+			.row = &insns[op->row],
 			.seg = NO_SEG};
 	bool mem = desc->kind == OK_STR_SRC || desc->kind == OK_STR_DST ||
 		   (op->flags & OP_MEM && desc->mem && kind_slot[desc->kind] == SLOT_RM);
@@ -581,7 +581,7 @@ unsigned x86_operand_bytes(const struct op *op, enum code_size cs, enum operand 
 	if (desc->kind == OK_SEG_NR)
 		return 0;
 	d.osize = operand_size(&d, insns[op->row].attr);
-	return size_bytes(&d, mem ? desc->mem : desc->size);
+	return mem ? dec_vex_mem(&d, o) : dec_size_bytes(&d, desc->size);
 }
 
 void x86_op_without_feature(struct op *op)

@@ -25,6 +25,14 @@ typedef void exec_fn(struct x86_cpu *cpu, const struct op *op);
 
 enum code_size { CODE16, CODE32, CODE64 };
 
+/* op->evex: the third byte of an EVEX prefix but V'; a VEX prefix has only L. */
+enum {
+	EVEX_AAA = 7,
+	EVEX_B = 1 << 4,
+	EVEX_L_SHIFT = 5,
+	EVEX_Z = 1 << 7,
+};
+
 enum op_form {		    /* which operands, in the order destination, source */
 	       FORM_NONE,   /* none, or all implicit */
 	       FORM_RM,	    /* one: register or memory */
@@ -59,12 +67,12 @@ struct op {
 	u16 off;     /* offset in its page of the first byte */
 	u8 len;	     /* bytes, 1 to 15 */
 	u8 size;     /* bytes of the first operand that has a size (A_SRCSIZE: of the source), else
-			the operand size: 1, 2, 4, 8; vectors: of the r/m operand, up to 16 */
+			the operand size: 1, 2, 4, 8; vectors: of the r/m operand, up to 64 */
 	u8 reg;	     /* ModRM.reg: byte offset into st.gpr[] for general registers (AH is 1,
 			CL is 8), else the plain register number */
 	u8 rm;	     /* the r/m operand if it is a register, coded likewise */
 	u8 base;     /* gpr slot, GPR_ZERO or GPR_PC */
-	u8 index;    /* gpr slot or GPR_ZERO */
+	u8 index;    /* gpr slot or GPR_ZERO; OK_VSIB: number of a vector register */
 	u8 scale;    /* 0 to 3 */
 	u8 seg;	     /* enum seg_reg; in 64-bit code SEG_DS, SEG_SS (base RSP or RBP), FS, GS */
 	u8 asize;    /* address size in bytes: 2, 4, 8 */
@@ -72,6 +80,9 @@ struct op {
 	u8 flags;    /* OP_* */
 	u8 opcode;   /* last opcode byte */
 	u8 modrm;    /* 0 if there is none */
+	u8 vvvv;     /* VEX, EVEX: that operand, coded as reg */
+	u8 vl;	     /* vector length: 16 << vl bytes; 0 for scalars */
+	u8 evex;     /* VEX and EVEX: EVEX_* */
 };
 _Static_assert(sizeof(struct op) == 48 || sizeof(struct op) == 40, "ops stay small");
 

@@ -51,6 +51,7 @@ static const struct {
 	{"pinsrd", {"pinsrq"}},
 	{"prefetchw", {"prefetch", "prefetchwt1"}},
 	{"retf", {"ret"}},
+	{"vmovd", {"vmovq"}},
 	{"xrstor", {"xrstor64"}},
 	{"xsave", {"xsave64"}},
 	{"xrstors", {"xrstors64"}},
@@ -139,6 +140,22 @@ static ZydisRegister zydis_gpr(unsigned off, unsigned size)
 	}
 }
 
+static ZydisRegister zydis_vec(unsigned n, unsigned bytes)
+{
+	return (bytes > 32   ? ZYDIS_REGISTER_ZMM0
+		: bytes > 16 ? ZYDIS_REGISTER_YMM0
+			     : ZYDIS_REGISTER_XMM0) +
+	       n;
+}
+
+/* VSIB: as many indices as elements, or half of a vector of them. */
+static ZydisRegister zydis_vsib(const struct op *op)
+{
+	unsigned index = op->opcode & 1 ? 8 : 4, elem = op->size > index ? op->size : index;
+
+	return zydis_vec(op->index, (16u << op->vl) / elem * index);
+}
+
 static ZydisRegister zydis_slot(unsigned slot, unsigned asize)
 {
 	if (slot == GPR_ZERO)
@@ -176,7 +193,8 @@ static bool same_mem(struct tc *t, const ZydisDecodedOperand *o, enum operand to
 	    op->modrm < 0x40)
 		return true;
 	if (o->mem.base != zydis_slot(op->base, op->asize) ||
-	    o->mem.index != zydis_slot(op->index, op->asize))
+	    o->mem.index != (operands[token].kind == OK_VSIB ? zydis_vsib(op)
+							     : zydis_slot(op->index, op->asize)))
 		return DIFF(t, "base or index differ");
 	if (op->index != GPR_ZERO && o->mem.scale != 1 << op->scale && op->asize != 2)
 		return DIFF(t, "scale differs");
@@ -263,12 +281,23 @@ static bool same_operand(struct tc *t, const ZydisDecodedOperand *o, enum operan
 		if (o->size != size * 8)
 			return DIFF(t, "string size differs");
 		return true;
-	case OK_VREG: return same_reg(t, o, ZYDIS_REGISTER_XMM0 + op->reg);
+	case OK_VREG: return same_reg(t, o, zydis_vec(op->reg, size));
 	case OK_VRM:
 	case OK_VRM_REG:
 		if (op->flags & OP_MEM)
 			return same_mem(t, o, token);
-		return same_reg(t, o, ZYDIS_REGISTER_XMM0 + op->rm);
+		return same_reg(t, o, zydis_vec(op->rm, size));
+	case OK_VVVV: return same_reg(t, o, zydis_vec(op->vvvv, size));
+	case OK_GVVVV: return same_reg(t, o, zydis_gpr(op->vvvv, size));
+	case OK_IS4: return same_reg(t, o, zydis_vec(op->imm >> 4 & 15, size));
+	case OK_VSIB: return same_mem(t, o, token);
+	case OK_KREG: return same_reg(t, o, ZYDIS_REGISTER_K0 + op->reg);
+	case OK_KVVVV: return same_reg(t, o, ZYDIS_REGISTER_K0 + op->vvvv);
+	case OK_KRM:
+	case OK_KRM_REG:
+		if (op->flags & OP_MEM)
+			return same_mem(t, o, token);
+		return same_reg(t, o, ZYDIS_REGISTER_K0 + op->rm);
 	case OK_MMX: return same_reg(t, o, ZYDIS_REGISTER_MM0 + op->reg);
 	case OK_MMX_RM:
 	case OK_MMX_RM_REG:
@@ -283,18 +312,31 @@ static bool same_operand(struct tc *t, const ZydisDecodedOperand *o, enum operan
 	return true;
 }
 
+/* Is vvvv written behind the source? */
+static bool vvvv_is_last(const struct insn *row)
+{
+	static const char *const names[] = {"bextr", "bzhi", "sarx", "shlx", "shrx"};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(names); i++)
+		if (!strcmp(row->name, names[i]))
+			return true;
+	return operands[row->src].kind == OK_VSIB;
+}
+
 static bool same_operands(struct tc *t)
 {
 	const struct insn *row = &insns[t->op.row];
-	const bool out_imm = !strcmp(row->name, "out") && row->imm != OPND__;
-	const u8 tokens[3] = {out_imm ? row->imm : row->dst, row->src, out_imm ? OPND__ : row->imm};
+	const bool out_imm = !strcmp(row->name, "out") && row->imm != OPND__,
+		   late = vvvv_is_last(row);
+	const u8 tokens[] = {out_imm ? row->imm : row->dst, late ? row->src : row->vvvv,
+			     late ? row->vvvv : row->src, out_imm ? OPND__ : row->imm};
 	unsigned z = 0;
 
 	if (!strcmp(row->name, "nop") || !strncmp(row->name, "prefetch", 8))
 		return true; /* not read */
 
 	for (unsigned i = 0; i < ARRAY_SIZE(tokens); i++) {
-		bool acc_reg = i == 1 && operands[row->dst].kind != OK_PORT;
+		bool acc_reg = i == 2 && operands[row->dst].kind != OK_PORT;
 
 		if (tokens[i] == OPND__)
 			continue;
@@ -302,6 +344,10 @@ static bool same_operands(struct tc *t)
 		    (z == t->zi.operand_count || t->zo[z].type != ZYDIS_OPERAND_TYPE_REGISTER ||
 		     t->zo[z].reg.value != ZYDIS_REGISTER_ST0))
 			continue; /* hidden for Zydis */
+		if (z < t->zi.operand_count && t->zo[z].encoding == ZYDIS_OPERAND_ENCODING_MASK) {
+			if (!same_reg(t, &t->zo[z++], ZYDIS_REGISTER_K0 + (t->op.evex & EVEX_AAA)))
+				return false;
+		}
 		if (z == t->zi.operand_count)
 			return DIFF(t, "Zydis has fewer operands");
 		if (!same_operand(t, &t->zo[z], tokens[i], acc_reg))
@@ -356,7 +402,9 @@ static bool is_unsupported(const ZydisDecodedInstruction *zi)
 {
 	static const u8 exts[] = {
 		ZYDIS_ISA_EXT_AMD3DNOW,	 ZYDIS_ISA_EXT_AMD_INVLPGB, ZYDIS_ISA_EXT_CET,
-		ZYDIS_ISA_EXT_CLZERO,	 ZYDIS_ISA_EXT_ENQCMD,	    ZYDIS_ISA_EXT_GFNI,
+		ZYDIS_ISA_EXT_FMA4,	 ZYDIS_ISA_EXT_AVX_VNNI,    ZYDIS_ISA_EXT_KNC,
+		ZYDIS_ISA_EXT_KNCE,	 ZYDIS_ISA_EXT_KNCV,	    ZYDIS_ISA_EXT_AVX512VEX,
+		ZYDIS_ISA_EXT_XOP,	 ZYDIS_ISA_EXT_CLZERO,	    ZYDIS_ISA_EXT_ENQCMD,
 		ZYDIS_ISA_EXT_HRESET,	 ZYDIS_ISA_EXT_KEYLOCKER,   ZYDIS_ISA_EXT_KEYLOCKER_WIDE,
 		ZYDIS_ISA_EXT_MCOMMIT,	 ZYDIS_ISA_EXT_MONITORX,    ZYDIS_ISA_EXT_MOVDIR,
 		ZYDIS_ISA_EXT_MPX,	 ZYDIS_ISA_EXT_PADLOCK,	    ZYDIS_ISA_EXT_PCONFIG,
@@ -368,7 +416,8 @@ static bool is_unsupported(const ZydisDecodedInstruction *zi)
 		ZYDIS_ISA_EXT_VTX,	 ZYDIS_ISA_EXT_WAITPKG,	    ZYDIS_ISA_EXT_XSAVES,
 	};
 
-	if (zi->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY)
+	if (zi->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY &&
+	    zi->encoding != ZYDIS_INSTRUCTION_ENCODING_VEX)
 		return true;
 	for (unsigned i = 0; i < ARRAY_SIZE(exts); i++)
 		if (zi->meta.isa_ext == exts[i])
@@ -390,6 +439,11 @@ static bool is_accepted(const struct tc *t)
 	if (t->op.row == ROW_BAD && t->z_ok) {
 		switch (t->zi.mnemonic) {
 		case ZYDIS_MNEMONIC_RSM: return true; /* no SMM */
+		case ZYDIS_MNEMONIC_VPEXTRD:
+		case ZYDIS_MNEMONIC_VPEXTRQ:
+		case ZYDIS_MNEMONIC_VPINSRD:
+		case ZYDIS_MNEMONIC_VPINSRQ:
+			return t->cs != CODE64; /* with W: AMD's do not ignore it */
 		case ZYDIS_MNEMONIC_SYSCALL:
 		case ZYDIS_MNEMONIC_SYSRET: return t->cs != CODE64; /* there on AMD only */
 		default: break;
@@ -425,8 +479,9 @@ static bool run_case(struct tc *t)
 	t->z_ok = ZYAN_SUCCESS(t->z_status);
 	if (same(t) || is_accepted(t))
 		return true;
-	/* We may know earlier that it is no instruction: is it none with all bytes, too? */
-	if (t->op.row == ROW_BAD && t->z_status == ZYDIS_STATUS_NO_MORE_DATA && t->avail < 16) {
+	/* One may know earlier that it is no instruction: is it none with all bytes, too? */
+	if (t->avail < 16 && !t->z_ok &&
+	    (t->z_status == ZYDIS_STATUS_NO_MORE_DATA ? t->op.row == ROW_BAD : t->len == 0)) {
 		t->avail = 16;
 		return run_case(t);
 	}
@@ -455,14 +510,56 @@ static void random_case(struct tc *t)
 		t->bytes[n++] = prefixes[rng() % ARRAY_SIZE(prefixes)];
 	if (rng() % 4 == 0)
 		t->bytes[n++] = 0x40 | (rng() & 15);
-	if (rng() % 2)
+	if (rng() % 4 == 0) {
+		t->bytes[n++] = (u8[]){0xc4, 0xc5, 0x62}[rng() % 3];
+		if (t->bytes[n - 1] != 0xc5)
+			t->bytes[n++] = (rng() & 0xf0) | (1 + rng() % 3);
+	} else if (rng() % 2) {
 		t->bytes[n++] = 0x0f;
+	}
 	if (n && t->bytes[n - 1] == 0x0f && rng() % 4 == 0)
 		t->bytes[n++] = rng() % 2 ? 0x38 : 0x3a;
 	while (n < sizeof(t->bytes))
 		t->bytes[n++] = (u8)rng();
 	t->avail = rng() % 8 ? 16 : 1 + rng() % 15;
 	t->page_off = rng() % 4096;
+}
+
+/* A VEX or EVEX prefix for the row, with a segment before it or not; now and then a wrong one. */
+static unsigned vex_prefix(struct tc *t, const struct insn *row)
+{
+	static const u8 pp[] = {[PFX_66] = 1, [PFX_F3] = 2, [PFX_F2] = 3};
+	unsigned n = 0, w = row->vex_w ? row->vex_w == W_W1 : rng() & 1;
+	unsigned vvvv = row->vvvv == OPND__ && rng() % 16 ? 15 : rng() & 15, l;
+	bool evex = map_is_evex(row->map);
+
+	do
+		l = rng() % (evex ? 3 : 2);
+	while (row->vex_l && !(row->vex_l >> l & 1));
+	if (rng() % 4 == 0)
+		t->bytes[n++] = rng() & 1 ? 0x65 : 0x67;
+	if (evex) {
+		unsigned k = row->evex & EV_MUST ? 1 + rng() % 7 : row->evex & EV_K ? rng() & 7 : 0;
+
+		t->bytes[n++] = 0x62;
+		t->bytes[n++] =
+			(u8)((t->cs == CODE64 ? rng() & 0xf0 : 0xf0) | (row->map - MAP_E2 + 1));
+		t->bytes[n++] = (u8)(w << 7 | vvvv << 3 | 4 | pp[row->pfx]);
+		t->bytes[n++] = (u8)(l << 5 | 8 | k | (rng() % 4 ? 0 : rng() & 0x98));
+		return n;
+	}
+	if (row->map == MAP_V2 && !w && rng() & 1) {
+		t->bytes[n++] = 0xc5;
+		t->bytes[n++] = (u8)((t->cs == CODE64 ? rng() & 0x80 : 0x80) | vvvv << 3 | l << 2 |
+				     pp[row->pfx]);
+		if (t->cs != CODE64)
+			t->bytes[n - 1] |= 0x40;
+		return n;
+	}
+	t->bytes[n++] = 0xc4;
+	t->bytes[n++] = (u8)((t->cs == CODE64 ? rng() & 0xe0 : 0xe0) | (row->map - MAP_V2 + 1));
+	t->bytes[n++] = (u8)(w << 7 | vvvv << 3 | l << 2 | pp[row->pfx]);
+	return n;
 }
 
 /* An encoding of this row, with random prefixes and operands. */
@@ -486,10 +583,14 @@ static void row_case(struct tc *t, const struct insn *row, enum code_size cs)
 		rex |= row->attr & A_REXW ? 0x48 : 0x41;
 	if (rex)
 		t->bytes[n++] = (u8)rex;
-	if (row->map != MAP_P1)
-		t->bytes[n++] = 0x0f;
-	if (row->map == MAP_P38 || row->map == MAP_P3A)
-		t->bytes[n++] = row->map == MAP_P38 ? 0x38 : 0x3a;
+	if (row->map >= MAP_V2) {
+		n = vex_prefix(t, row);
+	} else {
+		if (row->map != MAP_P1)
+			t->bytes[n++] = 0x0f;
+		if (row->map == MAP_P38 || row->map == MAP_P3A)
+			t->bytes[n++] = row->map == MAP_P38 ? 0x38 : 0x3a;
+	}
 	t->bytes[n++] = row->op;
 	modrm = rng() & 0xff;
 	if (row->mrm & MRM_MOD_REG)
@@ -500,6 +601,8 @@ static void row_case(struct tc *t, const struct insn *row, enum code_size cs)
 		modrm = (modrm & ~0x38u) | (row->mrm & 7) << 3;
 	if (row->mrm & MRM_RM)
 		modrm = (modrm & ~7u) | (row->mrm >> 3 & 7);
+	if (operands[row->src].kind == OK_VSIB || operands[row->dst].kind == OK_VSIB)
+		modrm = (modrm & 0x38) | (rng() & 0x40) | 4;
 	if (row->mrm != MRM_NONE)
 		t->bytes[n++] = (u8)modrm;
 	while (n < sizeof(t->bytes))

@@ -31,6 +31,9 @@ exec_fn exec_mul, exec_imul1, exec_imul2, exec_imul3, exec_div, exec_idiv;
 /* exec_bit.c */
 exec_fn exec_bt, exec_bts, exec_btr, exec_btc, exec_bsf, exec_bsr, exec_tzcnt, exec_lzcnt,
 	exec_popcnt, exec_bswap, exec_crc32;
+/* exec_bmi.c: sized by REX.W; vvvv is a general register */
+exec_fn exec_andn, exec_blsr, exec_blsmsk, exec_blsi, exec_bzhi, exec_bextr, exec_pext, exec_pdep,
+	exec_mulx, exec_shlx, exec_shrx, exec_sarx, exec_rorx;
 /* exec_mov.c */
 exec_fn exec_mov, exec_movzx8, exec_movzx16, exec_movsx8, exec_movsx16, exec_movsx32, exec_lea,
 	exec_xchg, exec_xadd, exec_cmpxchg, exec_cmpxchg8b, exec_cmpxchg16b, exec_cmovcc,

@@ -257,7 +257,7 @@ void exec_xgetbv(struct x86_cpu *cpu, const struct op *op)
 	put_edx_eax(cpu, cpu->st.xcr0);
 }
 
-enum { XCR0_X87 = 1, XCR0_SSE = 2, XCR0_AVX = 4 };
+enum { XCR0_X87 = 1, XCR0_SSE = 2, XCR0_AVX = 4, XCR0_AVX512 = 0xe0 };
 
 void exec_xsetbv(struct x86_cpu *cpu, const struct op *op)
 {
@@ -269,6 +269,8 @@ void exec_xsetbv(struct x86_cpu *cpu, const struct op *op)
 	if ((u32)cpu->st.gpr[RCX] || !(val & XCR0_X87) || (val & ~x86_xcr0_allowed(cpu)))
 		x86_raise_gp(cpu, 0);
 	if ((val & XCR0_AVX) && !(val & XCR0_SSE))
+		x86_raise_gp(cpu, 0);
+	if (val & XCR0_AVX512 && ((val & XCR0_AVX512) != XCR0_AVX512 || !(val & XCR0_AVX)))
 		x86_raise_gp(cpu, 0);
 	cpu->st.xcr0 = val;
 	x86_mode_changed(cpu);

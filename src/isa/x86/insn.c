@@ -25,6 +25,7 @@ enum {
 	OSZPA = OSZAP,
 	OSAP = OSAPC & ~CF,
 	ZPC = ZF | PF | CF,
+	OSZC = OF | SF | ZF | CF,
 };
 
 enum {
@@ -52,6 +53,19 @@ enum {
 	SRCSIZE = A_SRCSIZE,
 	SYNC = A_SYNC,
 	REXB = A_REXB,
+	AVX = A_AVX,
+};
+
+enum {
+	EK = EV_K,
+	EZ = EV_K | EV_Z,
+	EMUST = EV_K | EV_MUST,
+	EB = EV_B,
+	EER = EV_ER | EV_SAE,
+	ESAE = EV_SAE,
+	ENF = EV_NF,
+	EPACK = EV_PACK,
+	EBCAST = EV_BCAST,
 };
 
 const struct operand_desc operands[NR_OPERANDS] = {
@@ -73,6 +87,8 @@ const struct operand_desc operands[NR_OPERANDS] = {
 #define VECG(map_, pfx_, op_, ext_, name_, fn_, ...) \
 	extern exec_fn exec_##fn_;                   \
 	extern const char host_t_##map_##_##pfx_##_##op_##_##ext_[];
+#define VEX(map_, pfx_, op_, mrm_, w_, l_, name_, fn_, ...) extern exec_fn exec_##fn_;
+#define EVEX VEX
 #include "isa/x86/opcodes.def"
 #undef INSN
 
@@ -110,6 +126,31 @@ const struct operand_desc operands[NR_OPERANDS] = {
 #define VECG(map_, pfx_, op_, ext_, name_, fn_, dst_, attr_, feat_)                              \
 	ROW(host_t_##map_##_##pfx_##_##op_##_##ext_, map_, pfx_, op_, EXT_REG(ext_), name_, fn_, \
 	    dst_, _, Ib, 0, 0, 0, 0, attr_, feat_, #name_)
+#define VEX_ROW(map_, pfx_, op_, mrm_, w_, l_, name_, fn_, dst_, vvvv_, src_, imm_, out_, undef_, \
+		attr_, feat_, elem_, evex_)                                                       \
+	{                                                                                         \
+		.map = MAP_##map_,                                                                \
+		.pfx = PFX_##pfx_,                                                                \
+		.op = op_,                                                                        \
+		.mrm = MRM_##mrm_,                                                                \
+		.name = #name_,                                                                   \
+		.fn = exec_##fn_,                                                                 \
+		.dst = OPND_##dst_,                                                               \
+		.src = OPND_##src_,                                                               \
+		.imm = OPND_##imm_,                                                               \
+		.fl_out = out_,                                                                   \
+		.fl_undef = undef_,                                                               \
+		.attr = attr_,                                                                    \
+		.feature = FEAT_##feat_,                                                          \
+		.vvvv = OPND_##vvvv_,                                                             \
+		.vex_w = W_##w_,                                                                  \
+		.vex_l = L_##l_,                                                                  \
+		.elem = elem_,                                                                    \
+		.evex = evex_,                                                                    \
+		.ref = #name_,                                                                    \
+	},
+#define VEX(...) VEX_ROW(__VA_ARGS__, 0, 0)
+#define EVEX VEX_ROW
 const struct insn insns[] = {
 #include "isa/x86/opcodes.def"
 };

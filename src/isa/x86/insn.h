@@ -10,7 +10,31 @@
 
 #include "isa/x86/decode.h"
 
-enum insn_map { MAP_P1, MAP_P2, MAP_P38, MAP_P3A, NR_MAPS, MAP_NONE };
+/* Opcode maps: legacy, VEX, EVEX; 0F, 0F 38 and 0F 3A of each stand in this order. */
+enum insn_map {
+	MAP_P1,
+	MAP_P2,
+	MAP_P38,
+	MAP_P3A,
+	MAP_V2,
+	MAP_V38,
+	MAP_V3A,
+	MAP_E2,
+	MAP_E38,
+	MAP_E3A,
+	NR_MAPS,
+	MAP_NONE,
+};
+
+static inline bool map_is_vex(unsigned map)
+{
+	return map >= MAP_V2 && map <= MAP_V3A;
+}
+
+static inline bool map_is_evex(unsigned map)
+{
+	return map >= MAP_E2 && map <= MAP_E3A;
+}
 
 /* Mandatory prefix: PFX_ANY rows are sized by 66 and repeated by F2/F3, the others chosen by it. */
 enum insn_pfx { PFX_ANY, PFX_NP, PFX_66, PFX_F3, PFX_F2 };
@@ -61,14 +85,22 @@ enum operand_kind {
 	OK_XMM0,       /* implicit mask of the SSE4.1 blends */
 	OK_STR_SRC,    /* op->seg : rSI */
 	OK_STR_DST,    /* ES : rDI */
-	OK_VREG,       /* XMM by ModRM.reg (op->reg: its number) */
-	OK_VRM,	       /* XMM (op->rm: its number) or memory */
-	OK_VRM_REG,    /* XMM by ModRM.rm */
+	OK_VREG,       /* vector by ModRM.reg (op->reg: its number) */
+	OK_VRM,	       /* vector (op->rm: its number) or memory */
+	OK_VRM_REG,    /* vector by ModRM.rm */
 	OK_MMX,	       /* MMX by ModRM.reg (op->reg) */
 	OK_MMX_RM,     /* MMX (op->rm) or memory */
 	OK_MMX_RM_REG, /* MMX by ModRM.rm */
 	OK_ST0,	       /* ST(0), implicit */
 	OK_STI,	       /* ST(i) by ModRM.rm (op->rm) */
+	OK_VVVV,       /* vector by VEX.vvvv (op->vvvv) */
+	OK_GVVVV,      /* general register by VEX.vvvv (op->vvvv, coded as in op->reg) */
+	OK_IS4,	       /* vector by bits 4..7 of the immediate */
+	OK_VSIB,       /* memory at many addresses: op->index is a vector register */
+	OK_KREG,       /* opmask by ModRM.reg (op->reg) */
+	OK_KVVVV,      /* opmask by VEX.vvvv */
+	OK_KRM,	       /* opmask (op->rm) or memory */
+	OK_KRM_REG,    /* opmask by ModRM.rm */
 	OK_SEG_NR,     /* LES and so on: op->imm is the enum seg_reg, which is the token's size */
 };
 
@@ -83,6 +115,10 @@ enum operand_size {
 	SZ_S,	       /* 10 in 64-bit code, else 6: LGDT and so on */
 	SZ_ENV,	       /* 14 or 28: FLDENV */
 	SZ_SAVE,       /* 94 or 108: FRSTOR */
+	SZ_X,	       /* 16, 32, 64: the vector length */
+	SZ_X2,	       /* half of it */
+	SZ_X4,	       /* a quarter */
+	SZ_X8,	       /* an eighth */
 };
 
 struct operand_desc {
@@ -123,6 +159,34 @@ enum insn_attr {
 	 */
 	A_SYNC = 1 << 22,
 	A_REXB = 1 << 23, /* another instruction unless REX.B is set: XCHG R8 */
+	A_AVX = 1 << 24,  /* #UD by CR4.OSXSAVE, XCR0 and outside protected mode; #NM by CR0.TS */
+};
+
+/* What VEX.W and VEX.L (EVEX.L'L) must be: W1 and so on are the bits of those allowed. */
+enum {
+	W_WIG = 0,
+	W_W0 = 1,
+	W_W1 = 2,
+	L_LIG = 0, /* and the operands are scalar */
+	L_L0 = 1,
+	L_L1 = 2,
+	L_L01 = 3,
+	L_L2 = 4,
+	L_L12 = 6,
+	L_L012 = 7,
+};
+
+/* What an EVEX row allows, and how it treats memory. */
+enum insn_evex {
+	EV_K = 1 << 0,	   /* a mask */
+	EV_Z = 1 << 1,	   /* and zeroing */
+	EV_MUST = 1 << 2,  /* a mask there must be: not k0 */
+	EV_B = 1 << 3,	   /* broadcast of one element of memory */
+	EV_ER = 1 << 4,	   /* rounding in the instruction */
+	EV_SAE = 1 << 5,   /* no exceptions */
+	EV_NF = 1 << 6,	   /* memory is accessed whole, whatever the mask says */
+	EV_PACK = 1 << 7,  /* as many elements of memory as bits in the mask */
+	EV_BCAST = 1 << 8, /* memory is a few elements, used over and over */
 };
 
 /* CPUID gating. */
@@ -145,7 +209,12 @@ struct insn {
 	u16 fl_undef;	  /* left undefined by the manuals */
 	u32 attr;
 	u8 feature;
-	const void *thunk; /* vector and x87 rows: the native thunk */
+	u8 vvvv;	   /* enum operand: VEX.vvvv; none: it must be 1111b */
+	u8 vex_w;	   /* W_* */
+	u8 vex_l;	   /* L_* */
+	u8 elem;	   /* EVEX: bytes of the vector length for each bit of the mask */
+	u16 evex;	   /* EV_* */
+	const void *thunk; /* legacy vector and x87 rows: the native thunk */
 	const char *ref;
 };
 

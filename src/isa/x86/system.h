@@ -112,10 +112,13 @@ struct cpu_features {
 };
 
 int x86_features_init(struct cpu_features *f, const char *model, struct err *e);
+/* The same on a host that has what host_runs() says. */
+int x86_features_for(struct cpu_features *f, const char *model, bool (*host_runs)(unsigned feature),
+		     struct err *e);
 bool x86_has(const struct x86_cpu *cpu, unsigned feature);
 void x86_cpuid(struct x86_cpu *cpu, u32 leaf, u32 sub, u32 out[4]);
 
-extern const char *const x86_models[]; /* NULL-ended: what --cpu takes */
+extern const char *const x86_models[]; /* NULL-ended: what --cpu takes, besides short names */
 
 /* --- fpu/ ------------------------------------------------------------------------------ */
 
@@ -126,11 +129,22 @@ extern const char *const x86_models[]; /* NULL-ended: what --cpu takes */
 void x86_check_fpu(struct x86_cpu *cpu, const struct op *op);
 void x86_fpu_reset(struct cpu_state *st, bool init);
 
+/*
+ * Can this host run the instructions of a feature (enum insn_feature), where it is needed for
+ * them?  AVX is there only with AVX2, AVX-512 only with all that x86-64-v4 asks for.
+ */
+bool x86_fpu_host_runs(unsigned feature);
+/* Is it of AVX, or AVX-512? */
+bool x86_fpu_is_avx(unsigned feature);
+
 /* Clear the features whose instructions run natively and that this host lacks. */
 void x86_fpu_limit_features(struct cpu_features *f);
 
 /* Bytes of an XSAVE area for the components in mask, for CPUID leaf 0xd. */
 unsigned x86_xsave_size(u64 mask, bool compact);
+
+/* Component bit of XCR0, and where it is in the standard format; false: there is none. */
+bool x86_xsave_comp(unsigned bit, u32 *size, u32 *offset);
 
 /* FXSAVE image <-> state, all 16 XMM registers; rex_w: 64-bit FIP and FDP, no FCS and FDS. */
 void x86_fxsave_image(const struct cpu_state *st, u8 img[512], bool rex_w);

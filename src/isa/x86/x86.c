@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "isa/x86/fpu/vex.h"
 #include "isa/x86/inspect.h"
 #include "isa/x86/priv.h"
 #include "sundog/clock.h"
@@ -87,12 +88,20 @@ static struct vcpu *x86_vcpu_new(struct machine *m, unsigned index, struct err *
 	cpu->v.index = index;
 	cpu->v.state = &cpu->st;
 	atomic_store(&cpu->v.lapic_page, ~0ull);
+	if (x86_has(cpu, FEAT_AVX)) {
+		cpu->vec_code = vec_code_new(e);
+		if (!cpu->vec_code) {
+			free(cpu);
+			return NULL;
+		}
+	}
 	x86_reset(&cpu->v, RESET_POWER_ON);
 	return &cpu->v;
 }
 
 static void x86_vcpu_free(struct vcpu *v)
 {
+	vec_code_free(x86_cpu(v)->vec_code);
 	free(v);
 }
 

@@ -11,7 +11,7 @@
  * only with an exception pending), FCS and FDS are not forced to zero, and FDP keeps the last
  * memory operand.  MXCSR has DAZ, and no misaligned mode.
  */
-#include "isa/x86/fpu/fpu.h"
+#include "isa/x86/fpu/avx.h"
 
 static void raise_mf(struct x86_cpu *cpu)
 {
@@ -81,12 +81,68 @@ static bool host_has(unsigned feature)
 	}
 }
 
+/* Has the host's system made ready for these registers? */
+static bool host_saves(u64 xcr0)
+{
+	u32 lo, hi;
+
+	if (!host_cpuid_bit(1, 0, 2, 27)) /* OSXSAVE */
+		return false;
+	__asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
+	return !(xcr0 & ~(u64)lo);
+}
+
+static bool is_avx512(unsigned feature)
+{
+	switch (feature) {
+	case FEAT_AVX512F:
+	case FEAT_AVX512DQ:
+	case FEAT_AVX512CD:
+	case FEAT_AVX512BW:
+	case FEAT_AVX512VL:
+	case FEAT_AVX512_IFMA:
+	case FEAT_AVX512_VBMI:
+	case FEAT_AVX512_VBMI2:
+	case FEAT_AVX512_VNNI:
+	case FEAT_AVX512_BITALG:
+	case FEAT_AVX512_VPOPCNTDQ:
+	case FEAT_AVX512_BF16: return true;
+	default: return false;
+	}
+}
+
+static bool host_has_avx(void)
+{
+	return host_has(FEAT_AVX) && host_has(FEAT_AVX2) && host_saves(XCR0_AVX_ALL);
+}
+
+static bool host_has_avx512(void)
+{
+	return host_has_avx() && host_has(FEAT_AVX512F) && host_has(FEAT_AVX512DQ) &&
+	       host_has(FEAT_AVX512CD) && host_has(FEAT_AVX512BW) && host_has(FEAT_AVX512VL) &&
+	       host_saves(XCR0_AVX512_ALL);
+}
+
+bool x86_fpu_is_avx(unsigned feature)
+{
+	return feature == FEAT_AVX || feature == FEAT_AVX2 || feature == FEAT_FMA ||
+	       feature == FEAT_F16C || feature == FEAT_VAES || feature == FEAT_VPCLMUL ||
+	       is_avx512(feature);
+}
+
+bool x86_fpu_host_runs(unsigned feature)
+{
+	if (x86_fpu_is_avx(feature) && !host_has_avx())
+		return false;
+	return host_has(feature) && (!is_avx512(feature) || host_has_avx512());
+}
+
 void x86_fpu_limit_features(struct cpu_features *f)
 {
 	for (unsigned i = 0; i < nr_insns; i++) {
 		unsigned n = insns[i].feature;
 
-		if (insns[i].thunk && !host_has(n))
+		if ((insns[i].thunk || insns[i].attr & A_AVX) && !x86_fpu_host_runs(n))
 			f->have[n / 8] &= (u8) ~(1u << n % 8);
 	}
 }

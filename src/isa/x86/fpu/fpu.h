@@ -30,6 +30,9 @@ enum { /* x87 status word */
 #include "isa/x86/opcodes_sse.def"
 #include "isa/x86/opcodes_x87.def"
 #undef INSN
+#define VEX(map, pfx, op, mrm, w, l, name, fn, ...) exec_fn exec_##fn;
+#include "isa/x86/opcodes_avx.def"
+#undef VEX
 
 /* Exceptions that are flagged and unmasked, whatever ES says. */
 static inline unsigned x87_pending(const struct x87_state *x)
@@ -59,12 +62,12 @@ static inline void check_x87(struct x86_cpu *cpu, const struct op *op)
 		x86_check_fpu(cpu, op);
 }
 
-/* Memory bytes of operand o of the op's row. */
+/* Memory bytes of operand o of the op's row, a legacy one. */
 static inline unsigned opnd_mem(const struct op *op, unsigned o)
 {
 	unsigned n = operands[o].mem;
 
-	return n == SZ_Y ? (op->flags & OP_REX_W ? 8 : 4) : n;
+	return n == SZ_Y ? (op->flags & OP_REX_W ? 8 : 4) : n == SZ_X ? 16 : n;
 }
 
 /* #GP(0) if it must be aligned and is not: the linear address counts, before all other checks. */

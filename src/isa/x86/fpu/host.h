@@ -66,13 +66,20 @@ const void *host_x87_thunk(unsigned esc, unsigned modrm);
 
 extern const char host_thunks_start[], host_thunks_end[];
 extern const char host_x87_reg_thunks[], host_x87_mem_thunks[];
-extern const char host_trap_landing[];
+extern const char host_trap_landing[], host_vec_landing[];
 
 /*
  * Call before unmasked SIMD exceptions can happen: takes SIGFPE, once in the process; what is
  * not ours goes to the handler that was there.
  */
 void host_catch_simd_traps(void);
+
+/*
+ * A NOP that stands before an instruction in code made at run time (vex.h) and within its
+ * page: traps are caught there too, and lead to host_vec_landing.
+ */
+#define HOST_TRAP_MARK 0x0f, 0x1f, 0x80, 0x53, 0x75, 0x6e, 0x44
+enum { HOST_TRAP_MARK_LEN = 7 };
 
 /* Does the host have this CPUID bit?  reg: 0 EAX, 1 EBX, 2 ECX, 3 EDX. */
 bool host_cpuid_bit(u32 leaf, u32 sub, unsigned reg, unsigned bit);

@@ -101,6 +101,13 @@ ENTRY(host_trap_landing)
 	ret
 END(host_trap_landing)
 
+/* The same in a thunk that has no other caller than C: vex.h. */
+ENTRY(host_vec_landing)
+	vzeroupper
+	movl	$1, %eax
+	ret
+END(host_vec_landing)
+
 ENTRY(host_x87)
 	fxrstor64 (%rsi)
 	movq	%rdx, %rcx

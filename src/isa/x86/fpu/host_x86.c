@@ -3,7 +3,8 @@
  * host_x86.c - SIMD traps inside the thunks of host_x86.S.
  *
  * With an exception unmasked, the thunk runs with the guest's MXCSR as it is and the host
- * traps.  The handler sends RIP to host_trap_landing, which makes the entry point return 1;
+ * traps.  The handler sends RIP to host_trap_landing, which makes the entry point return 1
+ * (or host_vec_landing, which does so for a thunk that was made at run time);
  * the kernel restores MXCSR with the flags that the instruction raised.
  */
 #include <cpuid.h>
@@ -18,6 +19,26 @@ static struct sigaction old_action;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static _Thread_local bool unblocked;
 
+/*
+ * Tests of instructions trap with any code segment and FS base, and with alignment checks: so
+ * RIP is no address unless CS is ours, no thread-local variable says where thunks are, and
+ * bytes are read one by one.
+ */
+static bool is_marked(const greg_t *gregs)
+{
+	static const u8 mark[] = {HOST_TRAP_MARK};
+	const volatile u8 *rip = (const volatile u8 *)gregs[REG_RIP];
+	u16 cs;
+
+	__asm__("mov %%cs, %0" : "=r"(cs));
+	if ((u16)gregs[REG_CSGSFS] != cs || ((uintptr_t)rip & 4095) < HOST_TRAP_MARK_LEN)
+		return false;
+	for (unsigned i = 0; i < HOST_TRAP_MARK_LEN; i++)
+		if (rip[(int)i - HOST_TRAP_MARK_LEN] != mark[i])
+			return false;
+	return true;
+}
+
 static void on_sigfpe(int sig, siginfo_t *info, void *context)
 {
 	ucontext_t *uc = context;
@@ -25,6 +46,8 @@ static void on_sigfpe(int sig, siginfo_t *info, void *context)
 
 	if (*rip >= (greg_t)host_thunks_start && *rip < (greg_t)host_thunks_end)
 		*rip = (greg_t)host_trap_landing;
+	else if (is_marked(uc->uc_mcontext.gregs))
+		*rip = (greg_t)host_vec_landing;
 	else if (old_action.sa_flags & SA_SIGINFO)
 		old_action.sa_sigaction(sig, info, context);
 	else if (old_action.sa_handler != SIG_DFL && old_action.sa_handler != SIG_IGN)

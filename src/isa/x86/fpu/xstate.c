@@ -74,59 +74,76 @@ static void x87_get(struct cpu_state *st, const u8 *img, bool rex_w)
 
 /* --- the table --- */
 
-static void put_vec(const struct cpu_state *st, u8 *p, unsigned first, unsigned len, unsigned n)
-{
-	for (unsigned i = 0; i < n; i++)
-		memcpy(p + len * i, st->v[i].b + first, len);
-}
-
-static void get_vec(struct cpu_state *st, const u8 *p, unsigned first, unsigned len, unsigned n)
-{
-	for (unsigned i = 0; i < n; i++)
-		memcpy(st->v[i].b + first, p + len * i, len);
-}
-
-static bool vec_in_use(const struct cpu_state *st, unsigned first, unsigned len, unsigned n)
-{
-	u64 any = 0;
-
-	for (unsigned i = 0; i < n; i++) {
-		for (unsigned j = first / 8; j < (first + len) / 8; j++)
-			any |= st->v[i].q[j];
-	}
-	return any;
-}
-
 /*
- * What is kept in vector registers: bytes [first, first + len) of each, eights.  x87 (component 0)
- * and MXCSR are apart.  offset is that in the standard format.
+ * A part of n registers, eights of bytes: bytes [first, first + len) of vector registers from
+ * reg on, or the opmasks.  x87 (component 0) and MXCSR are apart.  offset is that in the
+ * standard format, where AMD's have it.
  */
 struct xcomp {
 	u8 bit;
-	bool align64;
 	u16 offset, size;
-	u8 first, len;
+	u8 reg, first, len;
 };
+
+enum { XC_SSE = 1, XC_AVX, XC_OPMASK = 5, XC_ZMM_HI256, XC_HI16_ZMM };
 
 static const struct xcomp xcomps[] = {
-	{.bit = 1, .offset = FX_XMM, .size = 256, .first = 0, .len = 16}, /* SSE */
+	{.bit = XC_SSE, .offset = FX_XMM, .size = 256, .first = 0, .len = 16},
+	{.bit = XC_AVX, .offset = 576, .size = 256, .first = 16, .len = 16},
+	{.bit = XC_OPMASK, .offset = 832, .size = 64, .len = 8},
+	{.bit = XC_ZMM_HI256, .offset = 896, .size = 512, .first = 32, .len = 32},
+	{.bit = XC_HI16_ZMM, .offset = 1408, .size = 1024, .reg = 16, .len = 64},
 };
 
-static unsigned comp_regs(const struct x86_cpu *cpu)
+/* How many registers of a component there are in this mode. */
+static unsigned comp_regs(const struct x86_cpu *cpu, const struct xcomp *c)
 {
-	return nr_xmm(cpu);
+	if (c->bit == XC_OPMASK)
+		return 8;
+	return c->bit == XC_HI16_ZMM && !cpu->code64 ? 0 : nr_xmm(cpu);
 }
 
-static u64 xinuse(const struct x86_cpu *cpu)
+static u8 *comp_part(struct cpu_state *st, const struct xcomp *c, unsigned i)
+{
+	return c->bit == XC_OPMASK ? (u8 *)&st->kmask[i] : st->v[c->reg + i].b + c->first;
+}
+
+static void put_comp(struct x86_cpu *cpu, const struct xcomp *c, u8 *p)
+{
+	for (unsigned i = 0; i < comp_regs(cpu, c); i++)
+		memcpy(p + c->len * i, comp_part(&cpu->st, c, i), c->len);
+}
+
+/* p is NULL: the initial state. */
+static void get_comp(struct x86_cpu *cpu, const struct xcomp *c, const u8 *p)
+{
+	for (unsigned i = 0; i < comp_regs(cpu, c); i++) {
+		u8 *to = comp_part(&cpu->st, c, i);
+
+		if (p)
+			memcpy(to, p + c->len * i, c->len);
+		else
+			memset(to, 0, c->len);
+	}
+}
+
+static bool comp_in_use(struct x86_cpu *cpu, const struct xcomp *c)
+{
+	u64 any = 0;
+
+	for (unsigned i = 0; i < comp_regs(cpu, c); i++)
+		for (unsigned k = 0; k < c->len; k += 8)
+			any |= ld_le64(comp_part(&cpu->st, c, i) + k);
+	return any;
+}
+
+static u64 xinuse(struct x86_cpu *cpu)
 {
 	u64 bv = x87_in_use(&cpu->st);
 
-	for (unsigned i = 0; i < ARRAY_SIZE(xcomps); i++) {
-		const struct xcomp *c = &xcomps[i];
-
-		if (vec_in_use(&cpu->st, c->first, c->len, comp_regs(cpu)))
-			bv |= 1ull << c->bit;
-	}
+	for (unsigned i = 0; i < ARRAY_SIZE(xcomps); i++)
+		if (comp_in_use(cpu, &xcomps[i]))
+			bv |= 1ull << xcomps[i].bit;
 	return bv;
 }
 
@@ -140,8 +157,6 @@ static unsigned comp_offset(const struct xcomp *c, u64 compacted)
 	for (unsigned i = 0; i < ARRAY_SIZE(xcomps) && xcomps[i].bit <= c->bit; i++) {
 		if (xcomps[i].bit < 2 || !(compacted >> xcomps[i].bit & 1))
 			continue;
-		if (xcomps[i].align64)
-			off = (off + 63) & ~63u;
 		if (xcomps[i].bit == c->bit)
 			return off;
 		off += xcomps[i].size;
@@ -163,14 +178,38 @@ unsigned x86_xsave_size(u64 mask, bool compact)
 	return size;
 }
 
+bool x86_xsave_comp(unsigned bit, u32 *size, u32 *offset)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(xcomps); i++) {
+		if (xcomps[i].bit != bit)
+			continue;
+		*size = xcomps[i].size;
+		*offset = xcomps[i].offset;
+		return true;
+	}
+	return false;
+}
+
 /* --- FXSAVE --- */
+
+static void put_xmm(const struct cpu_state *st, u8 *p, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		memcpy(p + 16 * i, st->v[i].b, 16);
+}
+
+static void get_xmm(struct cpu_state *st, const u8 *p, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		memcpy(st->v[i].b, p + 16 * i, 16);
+}
 
 static void fx_put(const struct cpu_state *st, u8 *img, bool rex_w, unsigned xmms)
 {
 	x87_put(st, img, rex_w);
 	st_le32(img + FX_MXCSR, st->mxcsr);
 	st_le32(img + FX_MXCSR + 4, MXCSR_VALID);
-	put_vec(st, img + FX_XMM, 0, 16, xmms);
+	put_xmm(st, img + FX_XMM, xmms);
 }
 
 void x86_fxsave_image(const struct cpu_state *st, u8 img[512], bool rex_w)
@@ -183,7 +222,7 @@ void x86_fxrstor_image(struct cpu_state *st, const u8 img[512], bool rex_w)
 {
 	x87_get(st, img, rex_w);
 	st->mxcsr = ld_le32(img + FX_MXCSR) & MXCSR_VALID;
-	get_vec(st, img + FX_XMM, 0, 16, 16);
+	get_xmm(st, img + FX_XMM, 16);
 }
 
 static u64 fx_ea(struct x86_cpu *cpu, const struct op *op, unsigned size, unsigned align,
@@ -228,7 +267,7 @@ void exec_fxrstor(struct x86_cpu *cpu, const struct op *op)
 		x86_raise_gp(cpu, 0);
 	x87_get(&cpu->st, img, op->flags & OP_REX_W);
 	cpu->st.mxcsr = ld_le32(img + FX_MXCSR);
-	get_vec(&cpu->st, img + FX_XMM, 0, 16, nr_xmm(cpu));
+	get_xmm(&cpu->st, img + FX_XMM, nr_xmm(cpu));
 }
 
 void exec_ldmxcsr(struct x86_cpu *cpu, const struct op *op)
@@ -280,9 +319,10 @@ static void write_comps(struct x86_cpu *cpu, const struct op *op, u64 ea, u64 wh
 
 		if (!(which >> c->bit & 1))
 			continue;
-		put_vec(&cpu->st, img, c->first, c->len, comp_regs(cpu));
-		mem_write_buf(cpu, op->seg, ea + comp_offset(c, comp_bv), img,
-			      c->len * comp_regs(cpu));
+		put_comp(cpu, c, img);
+		if (comp_regs(cpu, c))
+			mem_write_buf(cpu, op->seg, ea + comp_offset(c, comp_bv), img,
+				      c->len * comp_regs(cpu, c));
 	}
 }
 
@@ -369,8 +409,6 @@ static void x87_initial(struct cpu_state *st)
 
 static void restore_comps(struct x86_cpu *cpu, const u8 *area, u64 rfbm, u64 bv, bool rex_w)
 {
-	static const u8 zero[256];
-
 	if (rfbm & bv & 1)
 		x87_get(&cpu->st, area, rex_w);
 	else if (rfbm & 1)
@@ -380,8 +418,7 @@ static void restore_comps(struct x86_cpu *cpu, const u8 *area, u64 rfbm, u64 bv,
 		const u8 *p = area + comp_offset(c, ld_le64(area + HDR_COMP));
 
 		if (rfbm >> c->bit & 1)
-			get_vec(&cpu->st, bv >> c->bit & 1 ? p : zero, c->first, c->len,
-				comp_regs(cpu));
+			get_comp(cpu, c, bv >> c->bit & 1 ? p : NULL);
 	}
 }
 
