@@ -27,7 +27,6 @@
 
 enum {
 	AT_STACK = AT_STACKS + 0x4000,
-	AT_IST = AT_STACKS + 0x800,
 	AT_IST_FLAGS = AT_IST - 0x18, /* in a fault's frame: see normal() */
 	MAPPED_PAGES = 0x100,	      /* of the first 2 MiB */
 	MAX_INSN = 15,
@@ -66,18 +65,7 @@ static void put_own_tables(struct guest *g)
 	put_val(g, AT_PT + 8 * (AT_DATA / 4096 + 2), (AT_DATA + 0x2000) | 5, 8); /* read-only */
 	for (u64 at = AT_DATA; at < AT_DATA + 0x3000; at += 8) /* all of it leads to a HLT */
 		put_val(g, at, AT_HANDLERS + 0xc80, 8);
-	/* All exceptions to a HLT of their own, on a stack that is there. */
-	put_val(g, AT_TSS + 0x24, AT_IST, 8);
-	for (unsigned v = 0; v < 256; v++) {
-		u64 to = AT_HANDLERS + 16 * v;
-
-		put_val(g, AT_IDT + 16 * v,
-			(to & 0xffff) | 0x08ull << 16 | 1ull << 32 | 0xeeull << 40 |
-				(to >> 16 & 0xffff) << 48,
-			8);
-		put_val(g, AT_IDT + 16 * v + 8, 0, 8);
-		put_val(g, to, 0xf4, 1);
-	}
+	put_halting_handlers(g);
 }
 
 static void fresh_memory(struct guest *g)

@@ -254,6 +254,21 @@ void put_tables(struct guest *g)
 	put_handlers(g);
 }
 
+void put_halting_handlers(struct guest *g)
+{
+	put_val(g, AT_TSS + 0x24, AT_IST, 8);
+	for (unsigned v = 0; v < 256; v++) {
+		u64 to = AT_HANDLERS + 16 * v;
+
+		put_val(g, AT_IDT + 16 * v,
+			(to & 0xffff) | 0x08ull << 16 | 1ull << 32 | 0xeeull << 40 |
+				(to >> 16 & 0xffff) << 48,
+			8);
+		put_val(g, AT_IDT + 16 * v + 8, 0, 8);
+		put_val(g, to, 0xf4, 1);
+	}
+}
+
 static void set_seg(struct cpu_state *st, enum seg_reg reg, u16 sel)
 {
 	for (unsigned i = 0; i < ARRAY_SIZE(segs); i++)

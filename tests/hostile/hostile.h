@@ -31,6 +31,7 @@ enum {
 	CODE_SIZE = 0x20000, /* SIPI vectors 0x20 to 0x3f */
 	AT_HANDLERS = 0x40000,
 	AT_STACKS = 0x50000,
+	AT_IST = AT_STACKS + 0x800, /* put_halting_handlers() */
 	AT_DATA = 0x60000,
 	PIECE = 64,
 };
@@ -82,6 +83,8 @@ void emit_any(struct code *c, struct rng *r, enum code_size size);
 
 /* Tables for all modes, and the registers that lead into one. */
 void put_tables(struct guest *g);
+/* 64-bit: all exceptions lead to a HLT of their own, on a stack that is there. */
+void put_halting_handlers(struct guest *g);
 void enter_mode(struct guest *g, unsigned cpu, enum code_size size, bool user);
 void enter_real(struct guest *g, unsigned cpu);
 

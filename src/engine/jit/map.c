@@ -59,11 +59,12 @@ bool jit_place(const struct jit *j, const void *rx, struct jit_place *found)
 	u64 in_cache = (u64)((const u8 *)rx - j->rx);
 	const struct jit_code *c = in_cache < j->size ? code_at(j, j->rw + in_cache) : NULL;
 	const u8 *p;
-	u32 off, at = 0, begin = 0;
+	u32 off, at = 0, begin;
 	int op = -1;
 
-	if (!c)
+	if (!c || (const u8 *)rx < c->far_entry)
 		return false;
+	begin = (u32)(c->far_entry - jit_rx(j, (const u8 *)c));
 	off = (u32)(j->rw + in_cache - (const u8 *)c);
 	p = (const u8 *)c + c->code_len;
 	for (unsigned i = 0; i < c->nr_places; i++) {
