@@ -79,7 +79,7 @@ def run_script(env, script, *args, kernel='cloud', busybox='busybox', pairs=(), 
         return g.text[start:end].replace('\r', '')
 
 
-def compare_with_native(env, *args, kernel='cloud', busybox='busybox'):
+def compare_with_native(env, *args, kernel='cloud', busybox='busybox', seconds=240):
     with open(os.path.join(HERE, 'script.sh'), encoding='utf-8') as f:
         script = f.read()
     # Natively the same applets of the same BusyBox, not the host's programs.
@@ -89,7 +89,7 @@ def compare_with_native(env, *args, kernel='cloud', busybox='busybox'):
     native = subprocess.run([env.busybox(busybox), 'sh', '-c', script], check=True, text=True,
                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                             stderr=subprocess.STDOUT, env={'PATH': bin_dir}).stdout
-    guest = run_script(env, script, *args, kernel=kernel, busybox=busybox)
+    guest = run_script(env, script, *args, kernel=kernel, busybox=busybox, seconds=seconds)
     if guest != native:
         diff = difflib.unified_diff(native.split('\n'), guest.split('\n'), 'native', 'guest', n=1)
         raise GuestError('the guest gives another output:\n' + '\n'.join(diff))
@@ -107,9 +107,9 @@ def script_4cpus(env):
     compare_with_native(env, '--cpus', '4')
 
 
-def compare_engines(env, least, *args):
+def compare_engines(env, least, *args, seconds=240):
     """The script, with at least so many entries of translated code compared."""
-    compare_with_native(env, '--stats', *args)
+    compare_with_native(env, '--stats', *args, seconds=seconds)
     count = int(re.search(r'(\d+)  compared:', env.text).group(1))
     print(f'{count} entries compared')
     if count < least:
@@ -136,12 +136,12 @@ def lockstep_4cpus(env):
 @boot_test(3600, ('soak',), ('jit,hot=1,lockstep=1',))
 def lockstep_all(env):
     """The same, in all code that is entered."""
-    compare_engines(env, 50000000)
+    compare_engines(env, 50000000, seconds=3000)
 
 
 @boot_test(3600, ('soak',), ('jit,hot=1,lockstep=20',))
 def lockstep_all_4cpus(env):
-    compare_engines(env, 3000000, '--cpus', '4')
+    compare_engines(env, 3000000, '--cpus', '4', seconds=3000)
 
 
 @boot_test(240, ('plain', 'asan'))

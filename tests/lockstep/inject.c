@@ -122,7 +122,7 @@ static bool change(const struct bug *bug, const struct host_insn *h, struct jit_
 	}
 }
 
-static bool change_code(struct jit *j, const struct bug *bug, struct jit_code *c)
+bool inject_code(struct jit *j, const struct bug *bug, struct jit_code *c)
 {
 	u8 *p = j->rw + (c->entry - j->rx), *end = (u8 *)c + c->code_len;
 	ZydisDecoder decoder;
@@ -147,7 +147,7 @@ bool inject(struct jit *j, const struct bug *bug, const u8 *mark)
 	for (u8 *p = (u8 *)mark; p < j->at;) {
 		struct jit_code *c = (struct jit_code *)(void *)p;
 
-		any |= change_code(j, bug, c);
+		any |= inject_code(j, bug, c);
 		p += c->size;
 	}
 	return any;

@@ -34,5 +34,7 @@ extern const unsigned nr_bugs;
 
 /* Give code that was translated since mark a bug; false: there was none to be had. */
 bool inject(struct jit *j, const struct bug *bug, const u8 *mark);
+/* The same for c alone. */
+bool inject_code(struct jit *j, const struct bug *bug, struct jit_code *c);
 
 #endif

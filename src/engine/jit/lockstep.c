@@ -69,26 +69,45 @@ void lockstep_before_op(struct x86_cpu *cpu, const struct op *op)
 		stop(lockstep_of(cpu), END_OP);
 }
 
-/* The code of the block that is entered, from the first state, on copies. */
-static void try_code(struct lockstep *ls)
+static void try_once(struct lockstep *ls)
 {
 	struct x86_cpu *cpu = ls->cpu;
 	unsigned depth = soft_cpu(cpu)->alone;
 
-	save(&ls->real, cpu);
-	load(&ls->start, cpu);
-	shadow_set_mode(cpu, SHADOW_TRY);
 	ls->at = 0;
 	ls->link = NULL;
 	ls->end = END_AT;
-	atomic_fetch_or(&cpu->v.pending, SOFT_LEAVE_CODE);
 	switch (setjmp(cpu->on_fault)) {
 	case 0: ls->link = jit_enter(cpu, ls->code); break;
 	case X86_JMP_FAULT: ls->end = END_FAULT; break;
 	default: break; /* a string instruction between two rounds; or stopped */
 	}
-	atomic_fetch_and(&cpu->v.pending, ~(u32)SOFT_LEAVE_CODE);
 	soft_thrown(soft_cpu(cpu), depth);
+}
+
+/*
+ * The code of the block that is entered, from the first state, on copies.  The views of the TLB
+ * are empty, so every page is met out of line first; in every other comparison once more, with
+ * what the views know by then.
+ */
+static void try_code(struct lockstep *ls)
+{
+	struct x86_cpu *cpu = ls->cpu;
+
+	save(&ls->real, cpu);
+	load(&ls->start, cpu);
+	shadow_set_mode(cpu, SHADOW_TRY);
+	atomic_fetch_or(&cpu->v.pending, SOFT_LEAVE_CODE);
+	try_once(ls);
+	if (ls->warm && ls->end <= END_OP && !atomic_load(&ls->code->block->dead)) {
+		save(&ls->tried, cpu);
+		load(&ls->start, cpu);
+		if (shadow_rewind(cpu))
+			try_once(ls);
+		else
+			load(&ls->tried, cpu);
+	}
+	atomic_fetch_and(&cpu->v.pending, ~(u32)SOFT_LEAVE_CODE);
 	save(&ls->tried, cpu);
 	load(&ls->real, cpu);
 	shadow_set_mode(cpu, SHADOW_REAL);
@@ -319,6 +338,8 @@ static void run_block_ops(struct lockstep *ls, const struct block *b)
 	for (unsigned i = 0; i < b->nr_ops; i++) {
 		const struct op *op = &b->ops[i];
 
+		if (ls->only) /* some may have been left out in front of it */
+			cpu->st.rip = op_rip(cpu, op);
 		if (i && arrived(ls, op))
 			return;
 		run_op(ls, op);
@@ -353,11 +374,18 @@ static void follow(struct lockstep *ls)
 	default: break;
 	}
 	while (goes_on(ls)) {
-		const struct block *b;
+		const struct block *b = ls->only;
 
 		if (arrived(ls, NULL))
 			return;
-		b = soft_find_block(cpu);
+		if (b && ls->nr_ops) { /* at its end */
+			if (!ls->misses)
+				lockstep_say(ls, "where it leads");
+			ls->end = END_DIFFERS;
+			return;
+		}
+		if (!b)
+			b = soft_find_block(cpu);
 		if (ls->nr_ops)
 			cpu->st.irq_shadow = cpu->st.shadow_is_movss = false;
 		cpu->st.gpr[GPR_PC] = cpu->st.rip - b->ops[0].off;
@@ -380,6 +408,7 @@ static void begin(struct lockstep *ls)
 	ls->nr_log = 0;
 	ls->nr_ops = 0;
 	ls->released = false;
+	ls->warm = ls->steps & 1;
 	ls->dma = atomic_load(&soft_cpu(cpu)->soft->dma);
 	ls->epoch = atomic_load(&soft_cpu(cpu)->soft->epoch);
 	save(&ls->start, cpu);
@@ -412,6 +441,23 @@ static void run_one(struct lockstep *ls)
 	cpu->op = NULL;
 	if (!(insns[op->row].attr & A_ENDS))
 		cpu->st.rip = op_next_rip(cpu, op);
+}
+
+bool lockstep_run_block(struct lockstep *ls, const struct block *b, const struct jit_code *c)
+{
+	const struct jit_code *code = ls->code;
+
+	ls->code = c;
+	ls->only = b;
+	ls->nr_log = 0;
+	ls->nr_ops = 0;
+	load(&ls->start, ls->cpu);
+	try_code(ls);
+	if (ls->end != END_DEVICE)
+		follow(ls);
+	ls->code = code;
+	ls->only = NULL;
+	return ls->end == END_DIFFERS || (ls->misses && !ls->arrived);
 }
 
 static void found(struct lockstep *ls)
@@ -488,6 +534,7 @@ struct jit_link *lockstep_enter(struct x86_cpu *cpu, struct block *b)
 static void report(struct lockstep *ls)
 {
 	lockstep_dump(ls, stderr);
+	lockstep_reduce(ls, stderr);
 	machine_request_shutdown(ls->cpu->v.machine, EXIT_ENGINE_BUG);
 }
 

@@ -17,7 +17,9 @@
  *     or to the first access to a device.
  *  4. Flags may differ that nothing reads: the code from there on is looked at, by both ways of
  *     a branch, to see that each of them is overwritten first (lockstep_flags.c).
- *  5. Nothing is compared where a device wrote memory meanwhile, or there were too many pages.
+ *  5. In every other comparison the code is tried twice, on the same memory: the first try meets
+ *     each page out of line, the second finds the TLB filled.
+ *  6. Nothing is compared where a device wrote memory meanwhile, or there were too many pages.
  */
 #ifndef ENGINE_JIT_LOCKSTEP_H
 #define ENGINE_JIT_LOCKSTEP_H
@@ -52,7 +54,9 @@ struct lockstep {
 	enum lockstep_end end, real_end;
 	struct jit_link *link; /* that the try left through */
 	const struct jit_code *code;
-	jmp_buf outer; /* the run loop's */
+	bool warm;		  /* the try is done twice, so that it finds the TLB filled */
+	const struct block *only; /* the interpreter runs this, and no other; or NULL */
+	jmp_buf outer;		  /* the run loop's */
 
 	struct vcpu_access log[LOCKSTEP_LOG], asked;
 	unsigned nr_log, at;
@@ -77,7 +81,8 @@ struct lockstep {
 	u64 steps, ops, replays, unsure, differences;
 	/* A difference was found; the default tells people and ends the machine. */
 	void (*report)(struct lockstep *ls);
-	void *opaque;
+	/* Of code that is made to find the least difference: a test makes it wrong here. */
+	void (*translated)(struct jit *j, struct jit_code *c);
 };
 
 int lockstep_new(struct x86_cpu *cpu, struct err *e);
@@ -103,7 +108,20 @@ u16 lockstep_flags_read(struct x86_cpu *cpu, u64 rip, u16 mask);
 /* The byte of code at rip as it was before, or -1. */
 int lockstep_code_byte(struct x86_cpu *cpu, u64 rip);
 
+/*
+ * From ls->start, b alone, in both ways.  True: they differ, as ls->what says.  Memory is left
+ * as the interpreter left it; shadow_undo() takes that back.
+ */
+bool lockstep_run_block(struct lockstep *ls, const struct block *b, const struct jit_code *c);
+
 /* lockstep_report.c */
 void lockstep_dump(const struct lockstep *ls, FILE *f);
+void lockstep_put_op(const struct lockstep *ls, u64 rip, FILE *f);
+
+/*
+ * lockstep_reduce.c: the least of a block and of the registers in which the two still differ.
+ * After a difference, in place of what is done next; leaves all as it was.
+ */
+void lockstep_reduce(struct lockstep *ls, FILE *f);
 
 #endif

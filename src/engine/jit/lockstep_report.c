@@ -22,25 +22,28 @@ static unsigned put_insn(const struct lockstep *ls, u64 at, const u8 *bytes, uns
 	return len;
 }
 
+void lockstep_put_op(const struct lockstep *ls, u64 rip, FILE *f)
+{
+	u8 bytes[MAX_INSN];
+	unsigned n = 0;
+
+	for (; n < MAX_INSN; n++) {
+		int b = lockstep_code_byte(ls->cpu, rip + n);
+
+		if (b < 0)
+			break;
+		bytes[n] = (u8)b;
+	}
+	put_insn(ls, rip, bytes, n, f);
+}
+
 static void put_guest(const struct lockstep *ls, FILE *f)
 {
 	u64 first = ls->nr_ops > LOCKSTEP_TRACE ? ls->nr_ops - LOCKSTEP_TRACE : 0;
 
 	fprintf(f, "guest instructions (%llu):\n", (unsigned long long)ls->missed_ops);
-	for (u64 i = first; i < ls->missed_ops; i++) {
-		u64 rip = ls->trace[i % LOCKSTEP_TRACE];
-		u8 bytes[MAX_INSN];
-		unsigned k = 0;
-
-		for (; k < MAX_INSN; k++) {
-			int b = lockstep_code_byte(ls->cpu, rip + k);
-
-			if (b < 0)
-				break;
-			bytes[k] = (u8)b;
-		}
-		put_insn(ls, rip, bytes, k, f);
-	}
+	for (u64 i = first; i < ls->missed_ops; i++)
+		lockstep_put_op(ls, ls->trace[i % LOCKSTEP_TRACE], f);
 }
 
 static void put_host(const struct lockstep *ls, FILE *f)

@@ -61,7 +61,7 @@ static struct shadow_page *set_add(struct shadow_set *set, u8 *host, const u8 *f
 	if (set->nr == SHADOW_PAGES)
 		return NULL;
 	p = &set->page[set->nr];
-	*p = (struct shadow_page){host, set->mem + set->nr * STRIDE + SHADOW_GUARD, false};
+	*p = (struct shadow_page){host, set->mem + set->nr * STRIDE + SHADOW_GUARD, false, false};
 	set->nr++;
 	ram_move(p->copy, from, PAGE_SIZE_4K);
 	return p;
@@ -80,7 +80,7 @@ void shadow_set_mode(struct x86_cpu *cpu, enum shadow_mode mode)
 
 	clear_views(sh);
 	if (mode == SHADOW_TRY)
-		sh->tried.nr = 0;
+		sh->tried.nr = sh->nr_walks = 0;
 	sh->mode = mode;
 	cpu->shadowed = mode != SHADOW_OFF;
 	soft_view_changed(cpu);
@@ -119,7 +119,6 @@ static u8 *use_page(struct x86_cpu *cpu, u8 *host, bool write)
 		p = set_add(&sh->tried, host, shadow_before(sh, host));
 	if (!p)
 		sh->full(cpu);
-	p->written |= write;
 	return p->copy;
 }
 
@@ -139,6 +138,8 @@ u8 *shadow_fill(struct x86_cpu *cpu, u64 lin, enum mem_access acc, enum tlb_view
 	unsigned i = lin >> PAGE_BITS & (TLB_ENTRIES - 1);
 	u8 *page = use_page(cpu, page_of(host), acc == MEM_WRITE);
 
+	if (acc == MEM_WRITE && sh->mode == SHADOW_TRY)
+		set_find(&sh->tried, page_of(host))->written = true;
 	put_entry(sh, &sh->views[kind].rd[i], i, lin, page);
 	if (acc == MEM_WRITE && silent)
 		put_entry(sh, &sh->views[kind].wr[i], i, lin, page);
@@ -174,13 +175,58 @@ static void set_bits(struct shadow_set *set, const u8 *host, u64 bits, unsigned 
 	ram_store(at, ram_load(at, size) | bits, size);
 }
 
-void soft_shadow_fetched(struct x86_cpu *cpu, const u8 *host, u64 set, unsigned size)
+void soft_shadow_walked(struct x86_cpu *cpu, u8 *host, u64 set, unsigned size, bool fetch)
+{
+	struct shadow *sh = soft_cpu(cpu)->shadow;
+	struct shadow_page *p;
+
+	if (sh->mode == SHADOW_TRY) {
+		p = set_find(&sh->tried, page_of(host));
+		if (p)
+			p->walked = true;
+		if (sh->nr_walks < SHADOW_WALKS)
+			sh->walks[sh->nr_walks] = (struct shadow_walk){host, set, size};
+		sh->nr_walks++; /* too many: no rewind */
+	} else if (fetch) {
+		/* The try fetches nothing: what it has is as if it had. */
+		set_bits(&sh->tried, host, set, size);
+		set_bits(&sh->before, host, set, size);
+	}
+}
+
+bool shadow_rewind(struct x86_cpu *cpu)
 {
 	struct shadow *sh = soft_cpu(cpu)->shadow;
 
-	/* The try fetches nothing: what it has is as if it had. */
-	set_bits(&sh->tried, host, set, size);
-	set_bits(&sh->before, host, set, size);
+	if (sh->nr_walks > SHADOW_WALKS)
+		return false;
+	/* What the walks set will not be set again; nor would it be in what is written meanwhile.
+	 */
+	for (unsigned i = 0; i < sh->tried.nr; i++)
+		if (sh->tried.page[i].written && sh->tried.page[i].walked)
+			return false;
+	for (unsigned i = 0; i < sh->tried.nr; i++) {
+		const struct shadow_page *p = &sh->tried.page[i];
+
+		if (p->written)
+			ram_move(p->copy, shadow_before(sh, p->host), PAGE_SIZE_4K);
+	}
+	cpu->shadowed = true;
+	soft_view_changed(cpu);
+	return true;
+}
+
+void shadow_undo(struct x86_cpu *cpu)
+{
+	struct soft_cpu *sc = soft_cpu(cpu);
+
+	for (unsigned i = 0; i < sc->shadow->before.nr; i++) {
+		const struct shadow_page *p = &sc->shadow->before.page[i];
+
+		ram_move(p->host, p->copy, PAGE_SIZE_4K);
+		soft_code_written(sc->soft, p->host, PAGE_SIZE_4K);
+	}
+	shadow_forget(sc->shadow);
 }
 
 /* --- comparing ----------------------------------------------------------------------------- */
@@ -202,7 +248,7 @@ static bool page_compare(const u8 *tried, const u8 *real, struct shadow_diff *d)
 bool shadow_compare(struct shadow *sh, struct shadow_diff *d)
 {
 	for (unsigned i = 0; i < sh->tried.nr; i++)
-		if (sh->tried.page[i].written &&
+		if ((sh->tried.page[i].written || sh->tried.page[i].walked) &&
 		    page_compare(sh->tried.page[i].copy, sh->tried.page[i].host, d))
 			return true;
 	/* What only the second run wrote. */
@@ -210,7 +256,7 @@ bool shadow_compare(struct shadow *sh, struct shadow_diff *d)
 		const struct shadow_page *p = &sh->before.page[i],
 					 *t = set_find(&sh->tried, p->host);
 
-		if (!(t && t->written) && page_compare(p->copy, p->host, d))
+		if (!(t && (t->written || t->walked)) && page_compare(p->copy, p->host, d))
 			return true;
 	}
 	return false;

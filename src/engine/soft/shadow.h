@@ -21,12 +21,12 @@
 
 enum shadow_mode { SHADOW_OFF, SHADOW_TRY, SHADOW_REAL };
 
-enum { SHADOW_PAGES = 64, SHADOW_FILLS = 256, SHADOW_GUARD = 64 };
+enum { SHADOW_PAGES = 64, SHADOW_FILLS = 256, SHADOW_WALKS = 64, SHADOW_GUARD = 64 };
 
 /* A page of guest RAM and its copy. */
 struct shadow_page {
 	u8 *host, *copy;
-	bool written;
+	bool written, walked; /* by instructions; bits of page tables, by walks */
 };
 
 struct shadow_set {
@@ -41,13 +41,22 @@ struct shadow_entry {
 	unsigned index;
 };
 
+/* Bits that a walk has set in an entry of a page table. */
+struct shadow_walk {
+	u8 *host;
+	u64 set;
+	unsigned size;
+};
+
 struct shadow {
 	enum shadow_mode mode;
 	struct tlb_view views[NR_VIEWS];
 	struct shadow_entry filled[SHADOW_FILLS];
 	unsigned nr_filled;
-	struct shadow_set tried, before; /* copies that were written; pages as they were */
-	bool overflow;			 /* SHADOW_REAL: more pages than fit */
+	struct shadow_set tried, before;	/* copies that were written; pages as they were */
+	bool overflow;				/* SHADOW_REAL: more pages than fit */
+	struct shadow_walk walks[SHADOW_WALKS]; /* of the try */
+	unsigned nr_walks;
 	/* No room in a try: called to leave it, does not return. */
 	void (*full)(struct x86_cpu *cpu);
 };
@@ -57,6 +66,12 @@ void shadow_free(struct shadow *sh);
 
 /* Another mode, with empty views.  SHADOW_TRY also forgets what was tried. */
 void shadow_set_mode(struct x86_cpu *cpu, enum shadow_mode mode);
+
+/*
+ * SHADOW_TRY: copies are as when they were made, but the views know all that was met, so that
+ * another try finds it there.  False: that would not be the same.
+ */
+bool shadow_rewind(struct x86_cpu *cpu);
 
 /* Forget all copies. */
 void shadow_forget(struct shadow *sh);
@@ -84,6 +99,9 @@ struct shadow_diff {
 
 /* False: they left the same. */
 bool shadow_compare(struct shadow *sh, struct shadow_diff *d);
+
+/* Take back what SHADOW_REAL wrote, and forget all copies. */
+void shadow_undo(struct x86_cpu *cpu);
 
 /* Was something written beside a copy? */
 bool shadow_strayed(const struct shadow *sh);

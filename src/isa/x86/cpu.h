@@ -189,8 +189,8 @@ void soft_ram_written(struct x86_cpu *cpu, const void *host,
 		      u64 len); /* not by mem.h: A and D bits */
 /* Where the byte of RAM at host is while cpu->shadowed (engine/soft/shadow.h). */
 u8 *soft_shadow(struct x86_cpu *cpu, u8 *host, bool write);
-/* A walk for an instruction fetch has set bits in the entry at host. */
-void soft_shadow_fetched(struct x86_cpu *cpu, const u8 *host, u64 set, unsigned size);
+/* Likewise: a walk has set bits in the entry at host; fetch: for an instruction. */
+void soft_shadow_walked(struct x86_cpu *cpu, u8 *host, u64 set, unsigned size, bool fetch);
 void soft_flush_page_pcid(struct x86_cpu *cpu, u16 pcid, u64 lin); /* INVPCID 0 */
 
 #endif

@@ -86,8 +86,8 @@ static bool entry_set(struct x86_cpu *cpu, const struct walk_step *s, unsigned s
 	at = cpu->shadowed ? soft_shadow(cpu, host, true) : host;
 	if (!ram_cmpxchg(at, &old, old | set, size))
 		return false;
-	if (cpu->shadowed && acc == MEM_EXEC)
-		soft_shadow_fetched(cpu, host, set, size);
+	if (cpu->shadowed)
+		soft_shadow_walked(cpu, host, set, size, acc == MEM_EXEC);
 	soft_ram_written(cpu, host, size);
 	return true;
 }
