@@ -655,6 +655,8 @@ bool tr_emit_insn(struct tr *t, const struct op *op)
 		tr_emit_vec(t, op);
 		return true;
 	}
+	if (tr_is_bmi(op))
+		return tr_emit_bmi(t, op);
 	if (n && n->shape == S_NOP) /* memory operands are not touched */
 		return true;
 	if (!n || op->size > 8 || high_conflict(op))

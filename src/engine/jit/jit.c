@@ -119,14 +119,6 @@ const void *jit_exec_last(struct x86_cpu *cpu, const struct op *op)
 	return code;
 }
 
-bool jit_vec_ready(struct x86_cpu *cpu)
-{
-	enum { ALL_MASKED = 0x1f80 };
-
-	return !(cpu->st.cr0 & (CR0_EM | CR0_TS)) && cpu->st.cr4 & CR4_OSFXSR &&
-	       (cpu->st.mxcsr & ALL_MASKED) == ALL_MASKED;
-}
-
 /* --- links
  * ---------------------------------------------------------------------------------------- */
 
@@ -276,7 +268,8 @@ static void h_enter(struct x86_cpu *cpu, const struct op *op)
 	const struct jit_code *c = __atomic_load_n(&b->code, __ATOMIC_ACQUIRE);
 	struct jit_link *l;
 
-	if (__builtin_expect(!c || must_interpret(sc) || (c->vec && !jit_vec_ready(cpu)), 0)) {
+	if (__builtin_expect(!c || must_interpret(sc) || (c->vec && !jit_vec_ready(cpu, c->vec)),
+			     0)) {
 		b->first(cpu, op);
 		return;
 	}

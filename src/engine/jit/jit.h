@@ -52,7 +52,7 @@ struct jit_code {
 	unsigned nr_links;
 	u32 size, code_len; /* bytes with all that belongs to it; up to the end of the code */
 	u16 nr_places;	    /* entries of the map: map.c */
-	bool vec;	    /* has SSE instructions: jit_vec_ready() must be true to enter */
+	u8 vec;		    /* vector registers it uses: jit_vec_ready() must be true to enter */
 };
 
 /* Routines that all code shares. */
@@ -138,7 +138,8 @@ void jit_stats(struct machine *m, FILE *f);
 /* vec.c */
 void jit_emit_load_vec(struct emit *e);
 void jit_emit_save_vec(struct emit *e);
-void jit_emit_test_vec(struct emit *e);
+void jit_emit_test_vec(struct emit *e, u8 bit); /* VEC_*; NE: they are the host's */
+void jit_emit_want_vec(struct emit *e, u8 vec);
 
 /*
  * jit.c: run c until it leaves.  st.rip is set; the direct branch it was left through, or
@@ -146,8 +147,9 @@ void jit_emit_test_vec(struct emit *e);
  */
 struct jit_link *jit_enter(struct x86_cpu *cpu, const struct jit_code *c);
 
-/* jit.c: may SSE run natively now? */
-bool jit_vec_ready(struct x86_cpu *cpu);
+/* May instructions that use these registers run natively now?  The second: cpu->vec_want. */
+bool jit_vec_ready(struct x86_cpu *cpu, u8 vec);
+bool jit_vec_wanted(struct x86_cpu *cpu);
 
 /* stubs.c */
 void jit_make_stubs(struct jit *j);

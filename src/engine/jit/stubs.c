@@ -24,7 +24,7 @@ static void store_guest(struct emit *e)
 {
 	u8 *dead;
 
-	jit_emit_test_vec(e);
+	jit_emit_test_vec(e, VEC_XMM);
 	dead = emit_jcc(e, 4);
 	jit_emit_save_vec(e);
 	patch_here(dead, e->p);
@@ -139,7 +139,7 @@ static void make_vec_load(struct emit *e, const u8 *leave_rip)
 	emit_store_slot(e, H_T0, CPU_OFF(jit_target));
 	store_guest(e);
 	emit_load_slot(e, H_RDI, CPU_OFF(self));
-	emit_mov_imm(e, H_RAX, (u64)(uintptr_t)jit_vec_ready);
+	emit_mov_imm(e, H_RAX, (u64)(uintptr_t)jit_vec_wanted);
 	emit_bytes(e, (u8[]){0xff, 0xd0}, 2); /* call rax */
 	emit_bytes(e, (u8[]){0x84, 0xc0}, 2); /* test al, al */
 	refused = emit_jcc(e, 4);

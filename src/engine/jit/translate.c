@@ -307,8 +307,9 @@ static void ensure_vec(struct tr *t, unsigned off)
 
 	if (!t->vec)
 		return;
-	jit_emit_test_vec(&t->e);
+	jit_emit_test_vec(&t->e, t->vec & VEC_ZMM ? VEC_ZMM : t->vec & VEC_YMM ? VEC_YMM : VEC_XMM);
 	over = emit_jcc(&t->e, 5);
+	jit_emit_want_vec(&t->e, t->vec);
 	emit_mov_imm(&t->e, H_T0, off);
 	site = emit_call_rel(&t->e);
 	if (!site || !over)

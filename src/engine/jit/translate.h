@@ -34,7 +34,7 @@ struct tr {
 	struct page_info *page; /* of b; NULL: not in RAM, nothing may be looked at */
 	struct jit_code *code;
 	enum flags_home home;
-	bool vec; /* SSE instructions run natively in this block */
+	u8 vec; /* vector registers that the block uses natively: VEC_ALL_* */
 	struct cold cold[BLOCK_MAX_OPS];
 	unsigned nr_cold;
 	struct tr_place place[2 * BLOCK_MAX_OPS];
@@ -105,7 +105,13 @@ bool tr_emit_insn(struct tr *t, const struct op *op);
 
 /* --- vec.c ---------------------------------------------------------------------------------- */
 
-bool tr_is_vec(const struct op *op);
+/* What it uses of the vector registers if it can run natively, else 0. */
+u8 tr_is_vec(const struct op *op);
 void tr_emit_vec(struct tr *t, const struct op *op); /* if tr_is_vec() */
+
+/* --- bmi.c ---------------------------------------------------------------------------------- */
+
+bool tr_is_bmi(const struct op *op);
+bool tr_emit_bmi(struct tr *t, const struct op *op); /* if tr_is_bmi(); false: nothing was */
 
 #endif

@@ -13,7 +13,8 @@ static u8 *page_of(const u8 *host)
 
 static bool set_init(struct shadow_set *set)
 {
-	set->mem = malloc(SHADOW_PAGES * STRIDE);
+	/* For vectors as aligned as the pages themselves. */
+	set->mem = aligned_alloc(SHADOW_GUARD, SHADOW_PAGES * STRIDE);
 	if (!set->mem)
 		return false;
 	memset(set->mem, GUARD_BYTE, SHADOW_PAGES * STRIDE);

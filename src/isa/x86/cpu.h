@@ -64,6 +64,9 @@ struct frame_ent {
 	u8 *host; /* NULL: none */
 };
 
+/* How much of the vector registers: each needs those before it. */
+enum { VEC_XMM = 1, VEC_YMM = 2, VEC_ZMM = 4, VEC_ALL_XMM = 1, VEC_ALL_YMM = 3, VEC_ALL_ZMM = 7 };
+
 struct x86_cpu {
 	struct vcpu v;	     /* first: container_of-free casts both ways */
 	struct cpu_state st; /* v.state points here */
@@ -90,7 +93,8 @@ struct x86_cpu {
 	const void *jump_cache; /* the current one: engine/soft */
 	u64 jit_target;		/* of an indirect call, while its return address is stored */
 	u32 host_mxcsr;
-	bool xmm_live; /* XMM registers and MXCSR are the host's now */
+	u8 vec_live;   /* vector registers and MXCSR are the host's now: VEC_* */
+	u8 vec_want;   /* what they were loaded to, or are to be */
 	u16 jit_flags; /* arithmetic flags: LAHF's byte << 8 | OF */
 
 	/* Instrumentation: any of these makes the engine step one instruction at a time. */

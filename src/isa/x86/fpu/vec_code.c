@@ -229,7 +229,7 @@ static struct vex_place frame_place(const struct op *op, const struct insn *in)
 	if (operands[in->dst].kind == OK_REG)
 		at.reg = HOST_RAX;
 	if (op->flags & OP_MEM) {
-		at.rm_kind = VEX_RM_BASE;
+		at.rm_kind = VEX_RM_MEM;
 		at.rm = HOST_RSI;
 	} else if (is_gpr(in->dst) || is_gpr(in->src)) {
 		u8 k = operands[in->dst].kind == OK_REG ? operands[in->src].kind : OK_RM;

@@ -19,13 +19,15 @@
 
 struct err;
 
-enum vex_rm { VEX_RM_REG, VEX_RM_BASE, VEX_RM_GS };
+enum vex_rm { VEX_RM_REG, VEX_RM_MEM, VEX_RM_GS };
+
+enum { VEX_NO_INDEX = 4 }; /* which RSP cannot be */
 
 /* Where the operands are on the host. */
 struct vex_place {
 	u8 reg, vvvv; /* registers */
-	u8 rm_kind;   /* enum vex_rm: a register, [a register], [%gs:disp] */
-	u8 rm;	      /* the register, for a base neither RSP nor RBP, R12, R13 */
+	u8 rm_kind;   /* enum vex_rm: a register, [rm + index + disp], [%gs:disp] */
+	u8 rm, index; /* index: or VEX_NO_INDEX */
 	i32 disp;
 };
 

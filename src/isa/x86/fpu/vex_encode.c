@@ -9,7 +9,8 @@
 struct vex_place vex_place_of(const struct op *op)
 {
 	const struct insn *in = &insns[op->row];
-	struct vex_place p = {.reg = op->reg, .vvvv = op->vvvv, .rm = op->rm};
+	struct vex_place p = {
+		.reg = op->reg, .vvvv = op->vvvv, .rm = op->rm, .index = VEX_NO_INDEX};
 
 	if (in->mrm & MRM_EXT)
 		p.reg = op->modrm >> 3 & 7;
@@ -28,7 +29,9 @@ static u8 rxb(const struct vex_place *at)
 
 	if (at->rm_kind == VEX_RM_REG)
 		x = at->rm >> 4;
-	else if (at->rm_kind == VEX_RM_GS)
+	else if (at->rm_kind == VEX_RM_MEM)
+		x = at->index >> 3;
+	else
 		b = 0;
 	return (u8)(~(r << 7 | x << 6 | b << 5) & 0xe0);
 }
@@ -52,6 +55,20 @@ static u8 *put_prefix(u8 *p, const struct op *op, const struct vex_place *at)
 	return p;
 }
 
+/* With a SIB byte, and 32 bits of displacement or none: EVEX counts 8 bits otherwise. */
+static u8 *put_memory(u8 *p, unsigned reg, const struct vex_place *at)
+{
+	bool disp = at->disp || (at->rm & 7) == 5;
+
+	*p++ = (u8)((disp ? 0x80 : 0) | reg | 4);
+	*p++ = (u8)((at->index & 7) << 3 | (at->rm & 7));
+	if (disp) {
+		st_le32(p, (u32)at->disp);
+		p += 4;
+	}
+	return p;
+}
+
 unsigned vex_encode(u8 *out, const struct op *op, const struct vex_place *at)
 {
 	const struct insn *in = &insns[op->row];
@@ -62,9 +79,11 @@ unsigned vex_encode(u8 *out, const struct op *op, const struct vex_place *at)
 		*p++ = 0x65;
 	p = put_prefix(p, op, at);
 	*p++ = op->opcode;
+	if (in->mrm == MRM_NONE)
+		return (unsigned)(p - out);
 	switch (at->rm_kind) {
 	case VEX_RM_REG: *p++ = (u8)(0xc0 | reg | (at->rm & 7)); break;
-	case VEX_RM_BASE: *p++ = (u8)(reg | (at->rm & 7)); break;
+	case VEX_RM_MEM: p = put_memory(p, reg, at); break;
 	default:
 		*p++ = (u8)(reg | 4);
 		*p++ = 0x25; /* disp32 alone */
