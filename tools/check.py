@@ -170,9 +170,19 @@ def boot_tests(mode, folder, opts):
                    int(patience) * factor, weight=10 + int(patience))
 
 
+def judge_tests(opts, which):
+    script = os.path.join(TOP, 'tests', 'judge', 'judge.py')
+    out = subprocess.run([script, '--list', which], check=True, stdout=subprocess.PIPE, text=True)
+    for line in out.stdout.splitlines():
+        name, patience = line.split()
+        yield Test(f'judge: {name}', [script, '--build', opts.build, name], int(patience),
+                   weight=10 + int(patience))
+
+
 def soak_tests(opts):
     """What is too long to be run each time, and needs no repetition."""
     yield from boot_tests('soak', opts.build, opts)
+    yield from judge_tests(opts, 'soak')
     seed = str(int(time.time()))
     yield Test(f'soak: lockstep_test --seed {seed}',
                [os.path.join(opts.build, 'tests', 'lockstep', 'lockstep_test'), '--seed', seed,
@@ -228,6 +238,8 @@ def collect(opts):
             if mode == 'plain':
                 tests += decode_tests(folder, opts)
         tests += boot_tests(mode, folder, opts)
+        if mode == 'plain':
+            tests += judge_tests(opts, 'check')
     if opts.filter:
         tests = [t for t in tests if opts.filter in t.name]
     tests *= opts.soak
@@ -239,8 +251,11 @@ def collect(opts):
 def fetch_guests(opts):
     guest = os.path.join(opts.build, 'guest')
     names = ['cloud', 'amd64', '686-pae', 'busybox', 'busybox-i386']
-    return subprocess.run(['tools/fetch-guest.sh', guest, *names], cwd=TOP,
-                          stdin=subprocess.DEVNULL).returncode == 0
+    commands = [['tools/fetch-guest.sh', guest, *names]]
+    if opts.only in (None, 'plain', 'boot'):
+        commands.append(['tools/fetch-judges.sh', os.path.join(guest, 'judges')])
+    return all([subprocess.run(c, cwd=TOP, stdin=subprocess.DEVNULL).returncode == 0
+                for c in commands])
 
 
 def main():

@@ -5,7 +5,7 @@ set -eu
 
 build="gcc libc6-dev meson ninja-build pkgconf libzydis-dev acpica-tools scdoc"
 guest="cpio gzip"
-tests="libcmocka-dev python3 clang clang-format gdb binutils lz4"
+tests="libcmocka-dev python3 clang clang-format gdb binutils lz4 mmdebstrap xz-utils bzip2"
 
 case ${1:-run} in
 build) want="$build" ;;
@@ -21,7 +21,9 @@ have() { # PACKAGE: installed, or its program there by other means
 	pkgconf) command -v pkg-config ;;
 	acpica-tools) command -v iasl ;;
 	qemu-system-x86) command -v qemu-system-x86_64 ;;
-	gcc | meson | scdoc | cpio | gzip | python3 | clang | clang-format | gdb | lz4) command -v "$1" ;;
+	xz-utils) command -v xz ;;
+	gcc | meson | scdoc | cpio | gzip | bzip2 | python3 | clang | clang-format | gdb | lz4 | \
+		mmdebstrap) command -v "$1" ;;
 	*) dpkg-query -W -f '${db:Status-Status}\n' "$1" 2>/dev/null | grep -x installed ;;
 	esac >/dev/null 2>&1
 }
