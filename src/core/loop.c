@@ -152,8 +152,10 @@ static struct timer *first_timer(const struct loop *l, enum clock c)
 /* Set the timerfd for what is first. */
 static void program_timer_locked(struct loop *l)
 {
+	const u64 far = 1ull << 62;
+	/* Before the other clocks: too early rather than too late if we are interrupted here. */
+	u64 host = clock_now(l->machine, CLOCK_HOST), best = UINT64_MAX;
 	struct itimerspec its = {0};
-	u64 best = UINT64_MAX;
 
 	for (unsigned c = 0; c < NR_CLOCKS; c++) {
 		const struct timer *t = first_timer(l, c);
@@ -162,15 +164,15 @@ static void program_timer_locked(struct loop *l)
 		if (!t)
 			continue;
 		now = clock_now(l->machine, c);
-		left = t->deadline > now ? t->deadline - now : 1; /* 0 would disarm */
+		left = t->deadline > now ? t->deadline - now : 0;
 		if (left < best)
-			best = left;
+			best = left < far ? left : far;
 	}
 	if (best != UINT64_MAX) {
-		its.it_value.tv_sec = (time_t)(best / 1000000000);
-		its.it_value.tv_nsec = (long)(best % 1000000000);
+		its.it_value.tv_sec = (time_t)((host + best) / 1000000000);
+		its.it_value.tv_nsec = (long)((host + best) % 1000000000);
 	}
-	timerfd_settime(l->timerfd, 0, &its, NULL);
+	timerfd_settime(l->timerfd, TFD_TIMER_ABSTIME, &its, NULL);
 }
 
 static bool timer_remove_locked(struct loop *l, struct timer *t)

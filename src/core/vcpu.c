@@ -36,14 +36,33 @@ static struct vcpu_thread *thread_of(struct vcpu *cpu)
 
 /* --- the deadline ---------------------------------------------------------------------- */
 
+static struct timespec timespec_of(u64 ns)
+{
+	return (struct timespec){.tv_sec = (time_t)(ns / 1000000000),
+				 .tv_nsec = (long)(ns % 1000000000)};
+}
+
+/*
+ * The guest's time d, which is to come, on the host's clock; too early rather than too late if
+ * we are interrupted here.  False: it has come.
+ */
+static bool host_time_of(struct machine *m, u64 d, u64 *host)
+{
+	const u64 far = 1ull << 62;
+	u64 then = clock_now(m, CLOCK_HOST), now = clock_now(m, CLOCK_GUEST);
+
+	if (now >= d)
+		return false;
+	*host = then + (d - now < far ? d - now : far);
+	return true;
+}
+
+/* To go off at host ns; 0: never. */
 static void set_host_timer(struct vcpu_thread *t, u64 ns)
 {
-	struct itimerspec its = {
-		.it_value = {.tv_sec = (time_t)(ns / 1000000000),
-			     .tv_nsec = (long)(ns % 1000000000)},
-	};
+	struct itimerspec its = {.it_value = timespec_of(ns)};
 
-	timer_settime(t->timer, 0, &its, NULL);
+	timer_settime(t->timer, TIMER_ABSTIME, &its, NULL);
 }
 
 /*
@@ -52,18 +71,17 @@ static void set_host_timer(struct vcpu_thread *t, u64 ns)
  */
 static bool follow_deadline(struct vcpu_thread *t)
 {
-	u64 d, now;
+	u64 d, host;
 
 	do {
 		d = atomic_load(&t->deadline);
 		if (!d)
 			return false;
-		now = clock_now(t->cpu->machine, CLOCK_GUEST);
-		if (now >= d) {
+		if (!host_time_of(t->cpu->machine, d, &host)) {
 			atomic_fetch_or(&t->cpu->pending, VCPU_TIMER);
 			return true;
 		}
-		set_host_timer(t, d - now);
+		set_host_timer(t, host);
 	} while (atomic_load(&t->deadline) != d);
 	return false;
 }
@@ -129,9 +147,11 @@ void vcpu_unpark(struct vcpu *cpu)
 
 /* --- pending bits and halting ---------------------------------------------------------- */
 
-static long futex(_Atomic u32 *word, int op, u32 val, const struct timespec *timeout)
+/* Of this process only; a time to wait for is one of CLOCK_MONOTONIC. */
+static long futex(_Atomic u32 *word, int op, u32 val, const struct timespec *until)
 {
-	return syscall(SYS_futex, word, op | FUTEX_PRIVATE_FLAG, val, timeout, NULL, 0);
+	return syscall(SYS_futex, word, op | FUTEX_PRIVATE_FLAG, val, until, NULL,
+		       FUTEX_BITSET_MATCH_ANY);
 }
 
 void vcpu_raise(struct vcpu *cpu, u32 bits)
@@ -150,19 +170,15 @@ void vcpu_raise(struct vcpu *cpu, u32 bits)
 static void halt_once(struct vcpu *cpu, u32 seen)
 {
 	struct vcpu_thread *t = thread_of(cpu);
-	struct timespec ts, *timeout = NULL;
-	u64 d;
+	struct timespec until;
+	u64 d, host = 0;
 
 	atomic_store(&t->sleeping, true);
 	d = atomic_load(&t->deadline);
-	if (d) {
-		u64 now = clock_now(cpu->machine, CLOCK_GUEST), left = d > now ? d - now : 0;
-
-		ts.tv_sec = (time_t)(left / 1000000000);
-		ts.tv_nsec = (long)(left % 1000000000);
-		timeout = &ts;
+	if (!d || host_time_of(cpu->machine, d, &host)) {
+		until = timespec_of(host);
+		futex(&cpu->pending, FUTEX_WAIT_BITSET, seen, d ? &until : NULL);
 	}
-	futex(&cpu->pending, FUTEX_WAIT, seen, timeout);
 	atomic_store(&t->sleeping, false);
 	if (d && clock_now(cpu->machine, CLOCK_GUEST) >= d)
 		atomic_fetch_or(&cpu->pending, VCPU_TIMER);
