@@ -187,6 +187,20 @@ def soak_tests(opts):
     yield Test(f'soak: lockstep_test --seed {seed}',
                [os.path.join(opts.build, 'tests', 'lockstep', 'lockstep_test'), '--seed', seed,
                 '--count', '3000000'], 3600, weight=5)
+    engines = ('interp', 'jit', 'jit,hot=1,cache=256K')
+    yield Test('soak: interrupts between CPUs',
+               [os.path.join(TOP, 'tests', 'guest', 'run.py'), '--sundog',
+                os.path.join(opts.build, 'sundog'), '--repeat', '50',
+                *[a for e in engines for a in ('--engine', e)], 'ipi', 'kills', 'smp', 'storm'],
+               7200, weight=5)
+    hostile = os.path.join(opts.build, 'tests', 'hostile')
+    for engine in engines:
+        yield Test(f'soak: hostile guests on {engine} --seed {seed}',
+                   [os.path.join(hostile, 'hostile'), '--engine', engine, '--seconds', '600',
+                    '--seed', seed], 900, weight=5)
+    yield Test(f'soak: address_test --seed {seed}',
+               [os.path.join(hostile, 'address_test'), '--seed', seed, '--addresses', '400'], 900,
+               weight=5)
 
 
 def decode_tests(folder, opts):

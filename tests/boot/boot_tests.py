@@ -402,6 +402,33 @@ def visible(env):
           [hex(a) for (a, n), (b, _) in zip(sorted(pieces), sorted(pieces)[1:]) if a + n > b], [])
 
 
+def run_storm(env, cpus, seconds=1):
+    """Time, signals, sleeps and hand-offs under load; tests/storm/storm.c judges."""
+    program = os.path.join(env.build, 'tests', 'storm', 'storm')
+    initrd = env.initrd(f'{program}:storm', script=f'/storm -s {seconds}; dmesg | '
+                                                   'grep -i "clocksource.*unstable"')
+    with env.run('--initrd', initrd, '--append', 'quiet', '--cpus', cpus) as g:
+        g.expect('^storm: 0 failures', 100 + 30 * seconds)
+        check('exit status', g.wait(), 0)
+        check('complaints', re.findall('FAIL.*|unstable', g.text), [])
+        print('\n'.join(re.findall('^ok .*', g.text, re.M)))
+
+
+@boot_test(240)
+def storm(env):
+    run_storm(env, '1')
+
+
+@boot_test(240)
+def storm_4cpus(env):
+    run_storm(env, '4')
+
+
+@boot_test(9000, ('soak',))
+def storm_for_an_hour(env):
+    run_storm(env, '4', 600)
+
+
 def kernel_module(env, kernel, name, args, pattern):
     """Insert one of the kernel's tests of itself, and judge by its last line."""
     path = os.path.join(env.guest, kernel, 'modules', name + '.ko')

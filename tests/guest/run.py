@@ -218,6 +218,7 @@ def main():
     ap.add_argument('--cpus', choices=['one', 'many'], help='only payloads with so many vCPUs')
     ap.add_argument('--patience', type=int, default=PATIENCE, help='seconds for one run')
     ap.add_argument('--jobs', type=int, default=2)
+    ap.add_argument('--repeat', type=int, default=1, help='run each so many times')
     ap.add_argument('--list', action='store_true', help='print the payloads and end')
     ap.add_argument('-v', '--verbose', action='store_true', help='print what the payloads print')
     opts = ap.parse_args()
@@ -239,7 +240,7 @@ def main():
         ['qemu'] if shutil.which('qemu-system-x86_64') and not opts.no_qemu else [])
     failed = total = 0
     with concurrent.futures.ThreadPoolExecutor(opts.jobs) as pool:
-        jobs = [(p, j, pool.submit(job, p, j, opts)) for j in judges for p in chosen
+        jobs = [(p, j, pool.submit(job, p, j, opts)) for j in judges for p in chosen * opts.repeat
                 if not (j == 'qemu' and p.no_qemu)]
         for p, j, result in jobs:
             lines, bad = result.result()
