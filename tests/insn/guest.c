@@ -373,12 +373,13 @@ static void take_frame(struct outcome *out)
 {
 	const struct cpu_state *st = &cpu->st;
 	unsigned vector = (unsigned)(st->rip - KERNEL - HANDLERS) / 16;
-	const u8 *frame = ram + (st->gpr[RSP] - KERNEL);
+	const u8 *frame;
 
 	out->vector = (int)vector;
 	out->error = 0;
 	if (!range_fits(st->gpr[RSP] - KERNEL, 64, RAM)) /* SYSCALL leaves the stack as it is */
 		return;
+	frame = ram + (st->gpr[RSP] - KERNEL);
 	if (has_error_code(vector)) {
 		out->error = (u32)ld_le64(frame);
 		frame += 8;

@@ -3,6 +3,7 @@
 #include "engine/jit/lockstep.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 #include "isa/x86/exec.h"
 #include "isa/x86/flags.h"
@@ -211,12 +212,14 @@ static u64 count_of(const struct op *op, const struct cpu_state *st)
 static u64 rounds(const struct lockstep *ls, const struct op *op)
 {
 	const struct cpu_state *a = &ls->cpu->st, *b = &ls->tried.st;
-	u64 n = count_of(op, a) - count_of(op, b), bytes = n * op->size;
-	u64 mask = op->asize == 8 ? ~0ull : zero_extend(~0ull, op->asize);
+	u64 n, bytes, mask;
 
 	if (!is_string(op) || ls->end == END_FAULT || b->rip != op_rip(ls->cpu, op) ||
 	    count_of(op, a) <= count_of(op, b))
 		return 0;
+	n = count_of(op, a) - count_of(op, b);
+	bytes = n * op->size;
+	mask = op->asize == 8 ? ~0ull : zero_extend(~0ull, op->asize);
 	if (a->rflags & FL_DF)
 		bytes = -bytes;
 	return !((b->gpr[RDI] - a->gpr[RDI] - bytes) & mask) ||
@@ -460,8 +463,21 @@ bool lockstep_run_block(struct lockstep *ls, const struct block *b, const struct
 	return ls->end == END_DIFFERS || (ls->misses && !ls->arrived);
 }
 
+/* A device that is writing memory says so when it is done: has one? */
+static bool memory_moved(const struct lockstep *ls)
+{
+	struct timespec a_while = {.tv_nsec = 20000000};
+
+	nanosleep(&a_while, NULL);
+	return atomic_load(&soft_cpu(ls->cpu)->soft->dma) != ls->dma;
+}
+
 static void found(struct lockstep *ls)
 {
+	if (memory_moved(ls)) {
+		ls->unsure++;
+		return;
+	}
 	if (!ls->misses)
 		save(&ls->missed, ls->cpu);
 	else /* the first time was it, then */

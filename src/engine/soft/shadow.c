@@ -75,13 +75,31 @@ static void clear_views(struct shadow *sh)
 	sh->nr_filled = 0;
 }
 
+void shadow_installed(struct shadow *sh, struct tlb_ent *ent, unsigned index)
+{
+	if (sh->nr_installed < SHADOW_FILLS)
+		sh->installed[sh->nr_installed++] = (struct shadow_entry){ent, index};
+	else
+		sh->overflow = true;
+}
+
+/* What was walked for once is to be walked for by another try, too. */
+static void drop_installed(struct shadow *sh)
+{
+	for (unsigned i = 0; i < sh->nr_installed; i++)
+		sh->installed[i].ent->tag = tlb_invalid_tag(sh->installed[i].index);
+	sh->nr_installed = 0;
+}
+
 void shadow_set_mode(struct x86_cpu *cpu, enum shadow_mode mode)
 {
 	struct shadow *sh = soft_cpu(cpu)->shadow;
 
 	clear_views(sh);
-	if (mode == SHADOW_TRY)
+	if (mode == SHADOW_TRY) {
 		sh->tried.nr = sh->nr_walks = 0;
+		drop_installed(sh);
+	}
 	sh->mode = mode;
 	cpu->shadowed = mode != SHADOW_OFF;
 	soft_view_changed(cpu);
@@ -89,7 +107,7 @@ void shadow_set_mode(struct x86_cpu *cpu, enum shadow_mode mode)
 
 void shadow_forget(struct shadow *sh)
 {
-	sh->tried.nr = sh->before.nr = 0;
+	sh->tried.nr = sh->before.nr = sh->nr_installed = 0;
 	sh->overflow = false;
 }
 

@@ -9,7 +9,7 @@
  *   SHADOW_TRY    a page is copied when it is met, and the copy is used.  Nothing becomes
  *                 visible: not the data, not the bits of page tables, not what the TLB holds.
  *   SHADOW_REAL   the page itself is written, but kept as it was before, so that another try
- *                 finds the memory that the first one found.
+ *                 finds the memory that the first one found, and the TLB.
  *
  * Owned and touched by the vCPU's thread.  The caller sees to it that nobody else writes
  * memory meanwhile, or puts up with differences.
@@ -53,6 +53,8 @@ struct shadow {
 	struct tlb_view views[NR_VIEWS];
 	struct shadow_entry filled[SHADOW_FILLS];
 	unsigned nr_filled;
+	struct shadow_entry installed[SHADOW_FILLS]; /* SHADOW_REAL: in the vCPU's own views */
+	unsigned nr_installed;
 	struct shadow_set tried, before;	/* copies that were written; pages as they were */
 	bool overflow;				/* SHADOW_REAL: more pages than fit */
 	struct shadow_walk walks[SHADOW_WALKS]; /* of the try */
@@ -87,6 +89,9 @@ static inline bool shadow_is(const struct x86_cpu *cpu, enum shadow_mode mode)
  */
 u8 *shadow_fill(struct x86_cpu *cpu, u64 lin, enum mem_access acc, enum tlb_view_kind kind,
 		bool silent, u8 *host);
+
+/* For the TLB: an entry was made in one of the vCPU's own views. */
+void shadow_installed(struct shadow *sh, struct tlb_ent *ent, unsigned index);
 
 /* The byte at host as it was before SHADOW_REAL began. */
 const u8 *shadow_before(struct shadow *sh, const u8 *host);

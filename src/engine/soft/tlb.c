@@ -481,6 +481,10 @@ static void install(struct x86_cpu *cpu, u64 lin, enum mem_access acc, const str
 		v->wr[i] = ent;
 		set_bit(sc->ctx->global_wr[kind], i, t->global);
 	}
+	if (__builtin_expect(cpu->shadowed, 0)) {
+		shadow_installed(sc->shadow, &v->rd[i], i);
+		shadow_installed(sc->shadow, &v->wr[i], i);
+	}
 	sc->stats.tlb_fills++;
 }
 
