@@ -324,6 +324,74 @@ static void memory_smc(struct guest *g)
 	programs(g, piece_smc);
 }
 
+static u64 some_piece(struct rng *r)
+{
+	return AT_CODE + PIECE * rng_below(r, CODE_SIZE / PIECE);
+}
+
+/* Any instructions, many times over, and every way from one place to another. */
+static void piece_graph(struct code *c, struct rng *r)
+{
+	u64 start = c->at, to = some_piece(r);
+
+	for (unsigned n = (unsigned)rng_below(r, 4); n && c->at < start + PIECE - 40; n--)
+		emit_any(c, r, CODE64);
+	if (c->at > start + PIECE - 24)
+		return; /* on into the next one */
+	switch (rng_below(r, 12)) {
+	case 0:
+	case 1:
+		EMIT(c, "\x0f");
+		emit_val(c, 0x80 + rng_below(r, 16), 1); /* jcc */
+		emit_val(c, to - (c->at + 4), 4);
+		break;
+	case 2:
+		EMIT(c, "\xff\xc9\x0f\x85"); /* dec ecx; jnz to the begin */
+		emit_val(c, start - (c->at + 4), 4);
+		break;
+	case 3:
+		EMIT(c, "\xe8");
+		emit_val(c, to - (c->at + 4), 4);
+		break;
+	case 4: EMIT(c, "\xc3"); break;
+	case 5:
+		emit_mov(c, RAX, rng_below(r, 16) ? to : rng_odd(r));
+		EMIT(c, "\xff\xe0"); /* jmp rax */
+		break;
+	case 6:
+		emit_mov(c, RBX, to);
+		EMIT(c, "\x53\xc3"); /* push rbx; ret */
+		break;
+	case 7: /* a register that instructions may use as a base */
+		emit_mov(c, (unsigned)rng_below(r, 16), rng_below(r, 2) ? AT_DATA : rng_odd(r));
+		break;
+	case 8:
+		EMIT(c, "\xc6\x04\x25"); /* mov byte [to], */
+		emit_val(c, to + rng_below(r, PIECE), 4);
+		emit_val(c, rng_below(r, 2) ? 0x90 : rng_next(r), 1);
+		break;
+	case 9: EMIT(c, "\x0f\x20\xd8\x0f\x22\xd8"); break; /* mov rax, cr3; mov cr3, rax */
+	default: emit_jmp(c, to);
+	}
+}
+
+static void memory_graph(struct guest *g)
+{
+	programs(g, piece_graph);
+	for (u64 at = AT_STACKS; at < AT_STACKS + 0x10000; at += 8) /* where RET finds its way */
+		put_val(g, at, some_piece(&g->rng), 8);
+}
+
+static void enter_graph(struct guest *g, unsigned cpu)
+{
+	struct cpu_state *st = &x86_cpu(g->m->vcpus[cpu])->st;
+	struct rng *r = &g->cpu_rng[cpu];
+
+	enter_mode(g, cpu, CODE64, rng_below(r, 2));
+	st->rip = some_piece(r);
+	st->cr4 |= rng_below(r, 2) ? CR4_PCIDE : 0;
+}
+
 /* Entries of the page tables change while they are walked; some tables are no memory. */
 static void piece_tables(struct code *c, struct rng *r)
 {
@@ -433,6 +501,7 @@ const struct guest_kind guest_kinds[] = {
 	{"ipis", 2, true, memory_ipis, enter_start},
 	{"timers", 1, true, memory_timers, enter_start},
 	{"smc", 2, true, memory_smc, enter_start},
+	{"graph", 2, true, memory_graph, enter_graph},
 	{"tables", 2, true, memory_tables, enter_start},
 	{"flood", 2, true, memory_flood, enter_start},
 	{"halt", 1, false, memory_halt, enter_start},
