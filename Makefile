@@ -44,6 +44,7 @@ check-tsan:
 
 bench: guest
 	@tools/deps.sh bench
+	@tools/fetch-judges.sh $(GUEST)/judges
 	@ninja -C $(BUILD) --quiet sundog bench/guest/bench
 	@python3 bench/run.py --build $(BUILD) $(BENCH_FLAGS)
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Measure the engines: the same program natively, on each engine, and on QEMU's TCG.
+"""Measure the engines: the same programs natively, on each engine, and on QEMU's TCG.
 
 The machines run in turn, some rounds; the table shows medians.  Hosts are shared and noisy, and
 guests may misjudge how fast their clock runs: so what a guest says it took is scaled by the CPU
@@ -18,6 +18,7 @@ import sys
 import tempfile
 import threading
 import time
+from dataclasses import dataclass
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 MEMORY = 512
@@ -28,7 +29,10 @@ KINDS = {
     'fp': ['matmul', 'nbody'],
     'memory': ['memcpy', 'movs'],
 }
+# Programs as Debian builds them, which nobody tunes for: in an image of their own.
+PROGRAMS = ['compile', 'gzip', 'hashmap', 'python', 'javascript', 'flac', 'lame']
 CLASSES = [name for names in KINDS.values() for name in names]
+OUTPUT = re.compile(r'^bench: output of (\w+): (\w+)$')
 RESULT = re.compile(r'^(\w+): ([0-9.]+) ns per [\w ]+$')
 CLOCK = re.compile(r'^bench: clock (\d+)$')
 
@@ -112,14 +116,29 @@ class Watcher(threading.Thread):
 class Native:
     name = 'native'
 
-    def __init__(self, opts, program):
-        self.argv = [program, '-c', '-n', str(opts.repeats), *opts.only]
+    def __init__(self, opts, images):
+        n = ['-c', '-n', str(opts.repeats)]
+        self.argvs = []
+        if opts.classes:
+            self.argvs.append([images.bench, *n, *opts.classes])
+        if opts.programs:
+            self.argvs.append([os.path.join(TOP, 'tests', 'judge', 'chroot.sh'), images.tree,
+                               os.path.dirname(images.bench), '/run/bench', '-p', *n,
+                               *opts.programs])
 
     def run(self, cpu):
-        argv = self.argv if cpu is None else ['taskset', '-c', str(cpu), *self.argv]
-        out = subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True).stdout
-        found = [RESULT.match(line) for line in out.split('\n')]
-        return {m.group(1): float(m.group(2)) for m in found if m}
+        found = {}
+        for argv in self.argvs:
+            argv = argv if cpu is None else ['taskset', '-c', str(cpu), *argv]
+            out = subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True).stdout
+            lines = [line.strip() for line in out.split('\n')]
+            found.update({m.group(1): float(m.group(2)) for m in map(RESULT.match, lines) if m})
+            found.update(outputs(lines))
+        return found
+
+
+def outputs(lines):
+    return {f'output of {m.group(1)}': int(m.group(2), 16) for m in map(OUTPUT.match, lines) if m}
 
 
 def scaled(results, looks):
@@ -145,18 +164,19 @@ def scaled(results, looks):
 class Guest:
     """A machine that boots the kernel, with the program as init."""
 
-    def __init__(self, name, opts, argv, append):
+    def __init__(self, name, opts, argv, append, images):
         self.name, self.argv, self.append = name, argv, append
-        self.classes = opts.only or CLASSES
-        self.bench = ' '.join([CMDLINE, '--', '-n', str(opts.repeats), *opts.only])
+        self.images = images
+        self.classes, self.programs = opts.classes, opts.programs
+        self.repeats = f'-n {opts.repeats}'
 
-    def boot(self, cpu, args, on_line=lambda pid, line: None):
+    def boot(self, cpu, initrd, args, on_line=lambda pid, line: None):
         """Seconds from start to end, CPU seconds, MiB beyond the guest's, and stderr."""
         with tempfile.TemporaryFile('w+') as err:
             start = time.monotonic()
-            proc = subprocess.Popen([*self.argv, self.append, args], stdin=subprocess.DEVNULL,
-                                    stdout=subprocess.PIPE, stderr=err, text=True,
-                                    errors='replace')
+            argv = [*self.argv, initrd, self.append, f'{CMDLINE} -- {args}']
+            proc = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                    stderr=err, text=True, errors='replace')
             watcher = Watcher(proc.pid, cpu)
             watcher.start()
             lines = []
@@ -175,26 +195,40 @@ class Guest:
                      ''.join(lines[-20:]) + err)
         return wall, usage.ru_utime + usage.ru_stime, watcher.memory, err
 
-    def run(self, cpu):
-        results, looks = [], []
+    def measure(self, cpu, initrd, args):
+        """What the classes took, the MiB beyond the guest's, and stderr."""
+        results, looks, lines = [], [], []
 
         def on_line(pid, line):
+            lines.append(line)
             result, clock = RESULT.match(line), CLOCK.match(line)
             if result:
                 results.append((result.group(1), float(result.group(2))))
             elif clock:
                 looks.append((int(clock.group(1)), time.monotonic_ns(), vcpu_time(pid)))
 
-        _, _, memory, _ = self.boot(cpu, self.bench, on_line)
-        found = scaled(results, looks)
-        found['memory'] = memory
-        wall, used, _, err = self.boot(cpu, CMDLINE + ' -- off')
+        _, _, memory, err = self.boot(cpu, initrd, args, on_line)
+        return {**scaled(results, looks), **outputs(lines)}, memory, err
+
+    def run(self, cpu):
+        found = {}
+        if self.programs:
+            args = ' '.join(['-p', self.repeats, *self.programs])
+            found, _, err = self.measure(cpu, self.images.programs, args)
+            m = re.search(r'([\d.]+)\s+expansion: ', err)
+            if m:
+                found['expansion'] = float(m.group(1))
+        if self.classes:
+            args = ' '.join([self.repeats, *self.classes])
+            results, found['memory'], _ = self.measure(cpu, self.images.initrd, args)
+            found.update(results)
+        wall, used, _, err = self.boot(cpu, self.images.initrd, 'off')
         found['boot'], found['boot cpu'] = wall * 1e9, used * 1e9
         # A translator does not count what its code runs.
         m = re.search(r'(\d+)\s+instructions: run$', err, re.M)
         if m:
             found['mips'] = int(m.group(1)) / used / 1e6
-        missing = [n for n in self.classes if n not in found]
+        missing = [n for n in self.classes + self.programs if n not in found]
         if missing:
             sys.exit(f'{self.name} did not measure {", ".join(missing)}')
         return found
@@ -219,10 +253,34 @@ def usable(sundog, engine, kernel):
     return p.returncode != 4
 
 
-def machines(opts, initrd):
+@dataclass
+class Images:
+    """What the machines run: the program, the initrd around it, and that with Debian's."""
+    bench: str
+    initrd: str
+    tree: str = ''
+    programs: str = ''
+
+
+def make_images(opts, tmp):
+    guest = os.path.join(opts.build, 'guest')
+    images = Images(os.path.abspath(os.path.join(opts.build, 'bench', 'guest', 'bench')),
+                    os.path.join(tmp, 'initrd.img'))
+    subprocess.run([os.path.join(TOP, 'tools', 'mkinitrd.sh'), images.initrd,
+                    os.path.join(guest, 'busybox', 'busybox'), images.bench + ':bench'],
+                   check=True)
+    if opts.programs:
+        images.tree = os.path.abspath(os.path.join(guest, 'judges', 'rootfs'))
+        images.programs = os.path.join(tmp, 'programs.img')
+        subprocess.run([os.path.join(TOP, 'bench', 'image.sh'), images.tree, images.bench,
+                        images.programs], check=True)
+    return images
+
+
+def machines(opts, images):
     sundog = os.path.join(opts.build, 'sundog')
     kernel = os.path.join(opts.build, 'guest', 'cloud', 'vmlinuz')
-    yield Native(opts, os.path.join(opts.build, 'bench', 'guest', 'bench'))
+    yield Native(opts, images)
     qemu = shutil.which('qemu-system-x86_64')
     if not qemu:
         progress('QEMU is not here, so there are no ratios to it: '
@@ -232,13 +290,13 @@ def machines(opts, initrd):
             yield Guest(name, opts, [
                 qemu, '-accel', 'tcg', '-cpu', cpu, '-M', 'q35', '-m', str(MEMORY), '-smp', '1',
                 '-nodefaults', '-display', 'none', '-serial', 'stdio', '-no-reboot',
-                '-name', 'bench,debug-threads=on', '-kernel', kernel, '-initrd', initrd],
-                '-append')
+                '-name', 'bench,debug-threads=on', '-kernel', kernel, '-initrd'],
+                '-append', images)
     for engine in opts.engine or engines(sundog):
         if usable(sundog, engine, kernel):
             yield Guest(engine, opts, [
-                sundog, 'run', kernel, '--engine', engine, '--initrd', initrd, '--stats',
-                '--memory', f'{MEMORY}M', '--no-reboot'], '--cmdline')
+                sundog, 'run', kernel, '--engine', engine, '--stats', '--memory', f'{MEMORY}M',
+                '--no-reboot', '--initrd'], '--cmdline', images)
 
 
 # --- the table ----------------------------------------------------------------------------------
@@ -285,18 +343,28 @@ def table(medians, out):
             line(label, cells, ['' if v is None else f'{v:.3g}x' for v in values])
 
     line('', names, [f'{n}:{b}' for n, b in against])
-    for kind, rows in KINDS.items():
+    for kind, rows in (*KINDS.items(), ('program', PROGRAMS)):
         for r in rows:
             row(r, [r])
-        if kind in ('integer', 'fp'):
+        if kind in ('integer', 'fp', 'program'):
             row(f'= {kind} geomean', rows)
     row('boot', ['boot'])
     row('boot, CPU time', ['boot cpu'])
     for key, label, unit in (('memory', 'beyond guest RAM', 'MiB'),
+                             ('expansion', 'code, per guest\'s', 'x'),
                              ('mips', 'speed of the boot', 'MIPS')):
         if any(key in medians[n] for n in names):
             line(label, [f'{medians[n][key]:.1f} {unit}' if key in medians[n] else ''
                          for n in names], [])
+
+
+def compare_outputs(results):
+    """A program's output is the same on every machine."""
+    want = {}
+    for name, runs in results.items():
+        for key, value in ((k, v) for run in runs for k, v in run.items()):
+            if key.startswith('output of ') and want.setdefault(key, value) != value:
+                sys.exit(f'{name}: the {key} is not as on {next(iter(results))}')
 
 
 def measure(opts, todo):
@@ -309,6 +377,7 @@ def measure(opts, todo):
             results[m.name].append(m.run(None if opts.no_pin else cpus[i % len(cpus)]))
             progress(f'round {i + 1} of {opts.rounds}: {m.name}, '
                      f'{time.monotonic() - start:.1f} s')
+    compare_outputs(results)
     return {name: {key: statistics.median(r[key] for r in runs) for key in runs[0]}
             for name, runs in results.items()}
 
@@ -320,23 +389,20 @@ def main():
     p.add_argument('--quick', action='store_true', help='one round, three repeats')
     p.add_argument('--repeats', type=int, default=7, help='of each class in one run')
     p.add_argument('--only', type=lambda s: s.split(','), default=[], metavar='CLASS,...',
-                   help='of ' + ', '.join(CLASSES))
+                   help='of ' + ', '.join(CLASSES + PROGRAMS))
     p.add_argument('--engine', action='append', help='only this one; may be repeated')
     p.add_argument('--no-pin', action='store_true', help='leave the vCPU threads to the host')
     p.add_argument('--json', action='store_true', help='print medians as JSON')
     opts = p.parse_args()
-    unknown = [n for n in opts.only if n not in CLASSES]
+    unknown = [n for n in opts.only if n not in CLASSES + PROGRAMS]
     if unknown:
-        p.error(f'no class {unknown[0]}; there are {", ".join(CLASSES)}')
+        p.error(f'no class {unknown[0]}; there are {", ".join(CLASSES + PROGRAMS)}')
+    opts.classes = [n for n in CLASSES if not opts.only or n in opts.only]
+    opts.programs = [n for n in PROGRAMS if not opts.only or n in opts.only]
     if opts.quick:
         opts.rounds, opts.repeats = 1, 3
     with tempfile.TemporaryDirectory() as tmp:
-        initrd = os.path.join(tmp, 'initrd.img')
-        subprocess.run([os.path.join(TOP, 'tools', 'mkinitrd.sh'), initrd,
-                        os.path.join(opts.build, 'guest', 'busybox', 'busybox'),
-                        os.path.join(opts.build, 'bench', 'guest', 'bench') + ':bench'],
-                       check=True)
-        medians = measure(opts, list(machines(opts, initrd)))
+        medians = measure(opts, list(machines(opts, make_images(opts, tmp))))
     if opts.json:
         json.dump(medians, sys.stdout, indent=1)
         print()

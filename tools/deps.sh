@@ -11,7 +11,7 @@ case ${1:-run} in
 build) want="$build" ;;
 run) want="$build $guest" ;;
 check | fuzz) want="$build $guest $tests" ;;
-bench) want="$build $guest python3 qemu-system-x86" ;;
+bench) want="$build $guest python3 qemu-system-x86 mmdebstrap xz-utils bzip2" ;;
 *) echo "usage: $0 build|run|check|fuzz|bench" >&2; exit 2 ;;
 esac
 

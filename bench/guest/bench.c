@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
 /*
- * bench.c - runs and times the classes: bench [-c] [-n REPEATS] [CLASS...]
+ * bench.c - runs and times the classes: bench [-c] [-p] [-n REPEATS] [CLASS...]
  *
  * Prints "name: ns per unit" for each class, the median of its repeats, and at the end
  * "bench: done".  With -c it is CPU time, of children too: on a busy host, but not in a guest,
- * whose kernel does not know when its CPU was away.  A wrong result ends it with status 1.  As a
- * guest's init it powers off when it has done, and what the kernel's command line has behind "--"
- * are its arguments; the argument "off" alone powers off at once.
+ * whose kernel does not know when its CPU was away.  With -p the classes are programs, in a tree
+ * that has them.  A wrong result ends it with status 1.  As a guest's init it powers off when it
+ * has done, and what the kernel's command line has behind "--" are its arguments; the argument
+ * "off" alone powers off at once.
  */
 #include <errno.h>
 #include <sched.h>
@@ -29,9 +30,11 @@ static const uint64_t enough_ns = 1500000000;
 enum { MIN_REPEATS = 3 };
 
 /* The kernel's work first: how long a fork takes depends on the memory used until then. */
-static const struct bench *const tables[] = {os_benches, int_benches, fp_benches, mem_benches};
+static const struct bench *const tables[] = {os_benches, int_benches, fp_benches, mem_benches,
+					     NULL};
+static const struct bench *const program_tables[] = {program_benches, NULL};
 
-static bool cpu_time;
+static bool cpu_time, programs;
 
 static noreturn void finish(int status)
 {
@@ -114,6 +117,8 @@ static void measure(const struct bench *b, unsigned repeats)
 	}
 	qsort(took, n, sizeof(took[0]), compare);
 	printf("%s: %.1f ns per %s\n", b->name, (double)took[n / 2] / b->units, b->unit);
+	if (programs)
+		program_output(b->name);
 	mark();
 }
 
@@ -143,20 +148,22 @@ int main(int argc, char **argv)
 	unsigned repeats = 7;
 	int option;
 
-	while ((option = getopt(argc, argv, "cn:")) != -1) {
+	while ((option = getopt(argc, argv, "cpn:")) != -1) {
 		if (option == 'n')
 			repeats = (unsigned)strtoul(optarg, NULL, 10);
 		cpu_time |= option == 'c';
+		programs |= option == 'p';
 		if (option == '?' || !repeats || repeats > MAX_REPEATS) {
-			fprintf(stderr, "usage: bench [-c] [-n 1...%d] [CLASS...]\n", MAX_REPEATS);
+			fprintf(stderr, "usage: bench [-c] [-p] [-n 1...%d] [CLASS...]\n",
+				MAX_REPEATS);
 			return 2;
 		}
 	}
 	if (argv[optind] && strcmp(argv[optind], "off") == 0)
 		finish(0);
 	stay_on_this_cpu();
-	for (unsigned t = 0; t < sizeof(tables) / sizeof(tables[0]); t++)
-		for (const struct bench *b = tables[t]; b->name; b++)
+	for (const struct bench *const *t = programs ? program_tables : tables; *t; t++)
+		for (const struct bench *b = *t; b->name; b++)
 			if (wanted(b->name, argv + optind))
 				measure(b, repeats);
 	puts("bench: done");

@@ -21,7 +21,10 @@ struct bench {
 };
 
 extern const struct bench int_benches[], fp_benches[], mem_benches[],
-	os_benches[]; /* name NULL ends */
+	os_benches[], program_benches[]; /* name NULL ends */
+
+/* Print a checksum of what a program has put out. */
+void program_output(const char *name);
 
 /* Pseudo-random numbers, the same everywhere (xorshift64). */
 static inline uint64_t next_random(uint64_t *state)

@@ -12,8 +12,10 @@ if [ "${1:-}" = --inside ]; then
 	mount --rbind /dev "$tree/dev"
 	mount --rbind /sys "$tree/sys"
 	shift 3
-	exec chroot "$tree" /bin/env -i PATH=/usr/bin:/bin HOME=/tmp LC_ALL=C TZ=UTC \
-		${GLIBC_TUNABLES+GLIBC_TUNABLES="$GLIBC_TUNABLES"} "$@"
+	# Not exec: the command is to be no process 1.
+	chroot "$tree" /bin/env -i PATH=/usr/bin:/bin HOME=/tmp LC_ALL=C TZ=UTC \
+		${GLIBC_TUNABLES+GLIBC_TUNABLES="$GLIBC_TUNABLES"} "$@" || exit $?
+	exit 0
 fi
 user=
 [ "$(id -u)" = 0 ] || user=--map-root-user

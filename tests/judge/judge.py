@@ -48,6 +48,7 @@ def write(path, text):
 
 class Env:
     def __init__(self, opts, tmp):
+        self.build = opts.build
         self.sundog = os.path.join(opts.build, 'sundog')
         self.guest = os.path.join(opts.build, 'guest')
         self.judges = os.path.join(self.guest, 'judges')
@@ -184,6 +185,14 @@ def sources_jit_small_cache(env):
 @judge(3600, soak=True)
 def sources_interp_all(env):
     env.compare(sources.CASES, 'small', '--engine', 'interp', seconds=3600)
+
+
+@judge(1200, soak=True)
+def bench_programs(env):
+    """`make bench` runs its programs, and they put out the same everywhere."""
+    names = 'compile,gzip,hashmap,python,javascript,flac,lame'
+    subprocess.run([os.path.join(TOP, 'bench', 'run.py'), '--build', env.build, '--quick',
+                    '--only', names], check=True)
 
 
 def run_one(name, opts):
