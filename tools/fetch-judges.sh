@@ -26,7 +26,7 @@ wanted() { # SOURCE
 
 mkdir -p "$1"
 dir=$(cd "$1" && pwd)
-made=$(cat "$0" "$top/tests/judge/build.sh" "$top/tests/judge/chroot.sh" | md5sum)
+made=$(cat "$0" "$top/tests/judge/build.sh" | md5sum)
 [ "$(cat "$dir/made" 2>/dev/null)" != "$made" ] || exit 0
 
 work=$dir/work
