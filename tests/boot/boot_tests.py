@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -400,6 +401,30 @@ def visible(env):
     check('names, and no fewer than translated blocks', len(pieces) >= counts['translated'], True)
     check('pieces of code that overlap',
           [hex(a) for (a, n), (b, _) in zip(sorted(pieces), sorted(pieces)[1:]) if a + n > b], [])
+
+
+@boot_test(240, engines=('jit,perf=map',))
+def perf(env):
+    """perf(1), where there is one that may look, names translated code."""
+    data = os.path.join(env.tmp, 'perf.data')
+    record = ['perf', 'record', '-e', 'cpu-clock', '-o', data, '--']
+    if not shutil.which('perf') or subprocess.run([*record, 'true'], capture_output=True,
+                                                  check=False).returncode:
+        print('perf is not here, or may not look')
+        return
+    initrd = env.initrd(script='seq 1 20000 | md5sum')
+    p = subprocess.Popen([*record, env.sundog, 'run', env.kernel(), '--engine', env.engine,
+                          '--initrd', initrd, '--append', 'quiet'], stdin=subprocess.DEVNULL,
+                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    p.communicate(timeout=200 * env.patience)
+    check('exit status', p.returncode, 0)
+    names = subprocess.run(['perf', 'script', '-i', data, '-F', 'pid,ip,sym'], check=True, text=True,
+                           capture_output=True).stdout
+    for pid in set(re.findall(r'^ *(\d+)', names, re.M)):
+        if os.path.exists(f'/tmp/perf-{pid}.map'):
+            os.unlink(f'/tmp/perf-{pid}.map')
+    if names.count(' guest_') < 10:
+        raise GuestError(f'perf saw {names.count(" guest_")} samples in translated code')
 
 
 def run_storm(env, cpus, seconds=1):

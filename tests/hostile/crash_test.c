@@ -150,6 +150,19 @@ static void crash_fpe(void)
 	run();
 }
 
+/* On a vCPU's own thread, which has lost its stack. */
+static void crash_stack(void)
+{
+	struct err e = {0};
+
+	start("none", code, sizeof(code) - 1);
+	plant("\x31\xe4\x0f\x0b", 4); /* xor esp, esp; ud2 */
+	cpu->st.rip = AT_CODE;
+	cpu->st.activity = CPU_RUNNING;
+	check(machine_start(g.m, &e) == 0, e.msg);
+	machine_run(g.m);
+}
+
 /* In an exec function: it finds no memory where there should be some. */
 static void crash_exec(void)
 {
@@ -222,6 +235,9 @@ static const struct {
 	{crash_fpe,
 	 6,
 	 {"engine bug: SIGFPE", "guest rip: 0000000000020003", "add rax, 0x11", "div ecx"}},
+	{crash_stack,
+	 6,
+	 {"engine bug: SIGILL", "guest rip: 0000000000020003", "rsp=0000000000000000"}},
 	{crash_exec,
 	 6,
 	 {"engine bug: SIGSEGV", "guest rip: 0000000000020007", "lgdt", "a function of sundog"}},
