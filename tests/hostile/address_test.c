@@ -21,6 +21,7 @@
 
 #include "isa/x86/exec.h"
 #include "isa/x86/insn.h"
+#include "isa/x86/priv.h"
 #include "sundog/clock.h"
 #include "sundog/err.h"
 #include "sundog/isa.h"
@@ -83,7 +84,7 @@ static void make(struct guest *g, struct machine_cfg *cfg, const char *engine)
 	*cfg = (struct machine_cfg){
 		.board = "pc",
 		.engine = engine,
-		.cpu = "x86-64-v2",
+		.cpu = "max",
 		.nr_cpus = 1,
 		.memory = GUEST_MEMORY,
 		.console = "none",
@@ -160,28 +161,19 @@ static u8 rex_for(enum form form)
 /* False: the row has no such form. */
 static bool build(struct test *t, const struct insn *row, enum form form, bool wide, bool lock)
 {
-	static const u8 mandatory[] = {[PFX_66] = 0x66, [PFX_F3] = 0xf3, [PFX_F2] = 0xf2};
-	static const u8 maps[][2] = {[MAP_P38] = {0x0f, 0x38}, [MAP_P3A] = {0x0f, 0x3a}};
 	unsigned n = 0;
 	struct op op;
 	int len;
 
 	*t = (struct test){.row = row, .form = form};
-	if (row->map == MAP_NONE || row->mrm == MRM_NONE || row->mrm & (MRM_MOD_REG | MRM_RM))
+	if (row->map >= MAP_E2 || row->mrm == MRM_NONE || row->mrm & (MRM_MOD_REG | MRM_RM))
 		return false;
 	if (lock)
 		t->bytes[n++] = 0xf0;
 	if (form == BY_GS)
 		t->bytes[n++] = 0x65;
-	if (row->pfx >= PFX_66)
-		t->bytes[n++] = mandatory[row->pfx];
-	t->bytes[n++] = (u8)(rex_for(form) | wide << 3);
-	if (row->map == MAP_P2)
-		t->bytes[n++] = 0x0f;
-	else if (row->map != MAP_P1)
-		for (unsigned i = 0; i < 2; i++)
-			t->bytes[n++] = maps[row->map][i];
-	t->bytes[n++] = row->op;
+	n += put_opcode(t->bytes + n, row, (u8)(rex_for(form) | wide << 3), 0,
+			wide && row->vex_l & L_L1);
 	n += put_operand(t->bytes + n, form, row->mrm & MRM_EXT ? row->mrm & 7u : RCX);
 	memset(t->bytes + n, 1, MAX_INSN - n); /* an immediate */
 	len = x86_decode(t->bytes, MAX_INSN, CODE64, 0, &op);
@@ -429,6 +421,8 @@ int main(int argc, char **argv)
 		for (unsigned i = 0; i < 2; i++) {
 			both[i].cpu_rng[0].state = 1;
 			enter_mode(&both[i], 0, CODE64, user);
+			cpu_of(&both[i])->st.cr4 |= CR4_OSXSAVE;
+			cpu_of(&both[i])->st.xcr0 = x86_xcr0_allowed(cpu_of(&both[i]));
 			cpu_of(&both[i])->v.ops->state_changed(&cpu_of(&both[i])->v);
 		}
 		base = cpu_of(&both[0])->st;

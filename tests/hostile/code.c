@@ -3,6 +3,7 @@
 #include "hostile/hostile.h"
 #include "isa/x86/insn.h"
 #include "isa/x86/mem.h"
+#include "isa/x86/priv.h"
 #include "sundog/addrspace.h"
 #include "sundog/isa.h"
 
@@ -99,19 +100,36 @@ void emit_mov(struct code *c, unsigned reg, u64 val)
 	emit_val(c, val, 8);
 }
 
-static unsigned prefixes(struct rng *r, enum code_size size, const struct insn *row, u8 *b)
+unsigned put_opcode(u8 *b, const struct insn *row, u8 rex, unsigned vvvv, unsigned l)
 {
-	static const u8 some[] = {0x66, 0x67, 0xf0, 0xf0, 0xf2, 0xf3, 0x2e, 0x64, 0x65};
 	static const u8 mandatory[] = {[PFX_66] = 0x66, [PFX_F3] = 0xf3, [PFX_F2] = 0xf2};
+	static const u8 pp[] = {[PFX_66] = 1, [PFX_F3] = 2, [PFX_F2] = 3};
+	static const u8 maps[][3] = {[MAP_P2] = {1, 0x0f}, {2, 0x0f, 0x38}, {2, 0x0f, 0x3a}};
 	unsigned n = 0;
 
-	if (!rng_below(r, 4))
-		b[n++] = some[rng_below(r, sizeof(some))];
-	if (row->pfx >= PFX_66)
-		b[n++] = mandatory[row->pfx];
-	if (size == CODE64 && rng_below(r, 2))
-		b[n++] = 0x40 | (u8)rng_below(r, 16);
+	if (map_is_vex(row->map)) {
+		bool w = row->vex_w ? row->vex_w == W_W1 : rex & 8;
+
+		b[n++] = 0xc4;
+		b[n++] = (u8)((~rex & 7) << 5 | (row->map - MAP_V2 + 1));
+		b[n++] = (u8)(w << 7 | (~vvvv & 15) << 3 | l << 2 | pp[row->pfx]);
+	} else {
+		if (row->pfx >= PFX_66)
+			b[n++] = mandatory[row->pfx];
+		if (rex)
+			b[n++] = rex;
+		for (u8 i = 0; row->map != MAP_P1 && i < maps[row->map][0]; i++)
+			b[n++] = maps[row->map][1 + i];
+	}
+	b[n++] = row->op;
 	return n;
+}
+
+static u8 some_prefix(struct rng *r)
+{
+	static const u8 some[] = {0x66, 0x67, 0xf0, 0xf0, 0xf2, 0xf3, 0x2e, 0x64, 0x65};
+
+	return some[rng_below(r, sizeof(some))];
 }
 
 static u8 modrm(struct rng *r, const struct insn *row)
@@ -131,19 +149,21 @@ static u8 modrm(struct rng *r, const struct insn *row)
 
 void emit_any(struct code *c, struct rng *r, enum code_size size)
 {
-	static const u8 maps[][3] = {[MAP_P2] = {1, 0x0f}, {2, 0x0f, 0x38}, {2, 0x0f, 0x3a}};
 	const struct insn *row = &insns[rng_below(r, nr_insns)];
-	u8 b[32];
+	unsigned n = 0, vvvv, l;
+	u8 b[32], rex = 0;
 	struct op op;
-	unsigned n;
 	int len;
 
-	if (row->map == MAP_NONE)
+	if (row->map >= MAP_E2)
 		return;
-	n = prefixes(r, size, row, b);
-	for (u8 i = 0; row->map != MAP_P1 && i < maps[row->map][0]; i++)
-		b[n++] = maps[row->map][1 + i];
-	b[n++] = row->op;
+	if (!rng_below(r, 4))
+		b[n++] = some_prefix(r);
+	if (size == CODE64 && rng_below(r, 2))
+		rex = 0x40 | (u8)rng_below(r, 16);
+	vvvv = rng_below(r, 2) ? 0 : (unsigned)rng_below(r, 16);
+	l = (unsigned)rng_below(r, 2);
+	n += put_opcode(b + n, row, rex, vvvv, l);
 	if (row->mrm != MRM_NONE)
 		b[n++] = modrm(r, row);
 	/* Small displacements and immediates as often as large ones. */
@@ -308,6 +328,7 @@ void enter_mode(struct guest *g, unsigned cpu, enum code_size size, bool user)
 {
 	struct cpu_state *st = start_regs(g, cpu);
 	u16 data = user ? 0x2b : 0x10;
+	bool no_xsave = rng_below(&g->cpu_rng[cpu], 4) == 0;
 
 	st->gdtr = (struct desc_table){AT_GDT, 0x3ff};
 	st->idtr = (struct desc_table){AT_IDT, 0xfff};
@@ -318,6 +339,10 @@ void enter_mode(struct guest *g, unsigned cpu, enum code_size size, bool user)
 	if (size == CODE64) {
 		st->cr4 |= CR4_PAE | CR4_PGE;
 		st->cr3 = AT_PML4;
+		/* All vectors that the CPU has, or what is there without asking. */
+		if (!no_xsave)
+			st->cr4 |= CR4_OSXSAVE;
+		st->xcr0 = no_xsave ? 1 : x86_xcr0_allowed(x86_cpu(g->m->vcpus[cpu]));
 		st->efer = EFER_LME | EFER_LMA | EFER_NXE | EFER_SCE;
 	}
 	set_seg(st, SEG_CS, size == CODE64 ? (user ? 0x33 : 0x08) : user ? 0x3b : 0x18);

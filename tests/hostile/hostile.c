@@ -173,7 +173,7 @@ static void *run_guest(void *arg)
 	struct machine_cfg cfg = {
 		.board = "pc",
 		.engine = args.engine,
-		.cpu = "x86-64-v2",
+		.cpu = r->seed % 5 ? "max" : "x86-64-v2",
 		.nr_cpus = r->kind->min_cpus + (unsigned)(r->seed % 3),
 		.memory = GUEST_MEMORY,
 		.console = "none",
