@@ -131,7 +131,7 @@ def lockstep(env):
 
 @boot_test(300, engines=('jit,hot=2,lockstep=5000',))
 def lockstep_4cpus(env):
-    compare_engines(env, 20000, '--cpus', '4')
+    compare_engines(env, 20000, '--cpus', '4', '--cpu', 'max')
 
 
 @boot_test(3600, ('soak',), ('jit,hot=1,lockstep=1',))
@@ -142,7 +142,7 @@ def lockstep_all(env):
 
 @boot_test(3600, ('soak',), ('jit,hot=1,lockstep=20',))
 def lockstep_all_4cpus(env):
-    compare_engines(env, 3000000, '--cpus', '4', seconds=3000)
+    compare_engines(env, 3000000, '--cpus', '4', '--cpu', 'max', seconds=3000)
 
 
 @boot_test(240, ('plain', 'asan'))
