@@ -104,19 +104,17 @@ const void *jit_find(struct x86_cpu *cpu)
 
 const void *jit_exec_last(struct x86_cpu *cpu, const struct op *op)
 {
-	const void *code;
-
 	call_exec(cpu, op);
 	if (!(insns[op->row].attr & A_ENDS))
 		cpu->st.rip = op_next_rip(cpu, op);
-	/* Whatever the run loop looks at before it runs a block. */
+	/*
+	 * Whatever the run loop looks at before it runs a block.  A shadow ends behind the next
+	 * instruction, and code that was killed runs none.
+	 */
 	if (atomic_load_explicit(&cpu->v.pending, memory_order_relaxed) || cpu->careful ||
-	    cpu->st.activity != CPU_RUNNING || !cpu->code64)
+	    cpu->st.activity != CPU_RUNNING || !cpu->code64 || cpu->st.irq_shadow)
 		return NULL;
-	code = jit_find(cpu);
-	if (code)
-		cpu->st.irq_shadow = cpu->st.shadow_is_movss = false;
-	return code;
+	return jit_find(cpu);
 }
 
 /* --- links

@@ -2,6 +2,7 @@
 /* lockstep.c - translated code against the interpreter: trying, following, comparing. */
 #include "engine/jit/lockstep.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -13,8 +14,11 @@
 /* What setjmp(on_fault) returns besides X86_JMP_FAULT and X86_JMP_RESTART: the try was stopped. */
 enum { JMP_STOPPED = 3 };
 
-/* Straight code goes no further than a page without a poll. */
-enum { MAX_OPS = 2 * PAGE_SIZE_4K, MAX_MISSES = 3 };
+/*
+ * Straight code goes no further than a page without a poll, and is where it leaves no more than
+ * a few times before.  Code that is left to itself runs for FAR_NS, or a little longer.
+ */
+enum { MAX_OPS = 2 * PAGE_SIZE_4K, MAX_OPS_FAR = 1 << 28, MAX_MISSES = 3, FAR_NS = 1000000 };
 
 static struct lockstep *lockstep_of(const struct x86_cpu *cpu)
 {
@@ -98,7 +102,10 @@ static void try_code(struct lockstep *ls)
 	save(&ls->real, cpu);
 	load(&ls->start, cpu);
 	shadow_set_mode(cpu, SHADOW_TRY);
-	atomic_fetch_or(&cpu->v.pending, SOFT_LEAVE_CODE);
+	if (ls->far)
+		atomic_fetch_add(&ls->far_run, 1);
+	else
+		atomic_fetch_or(&cpu->v.pending, SOFT_LEAVE_CODE);
 	try_once(ls);
 	if (ls->warm && ls->end <= END_OP && !atomic_load(&ls->code->block->dead)) {
 		save(&ls->tried, cpu);
@@ -108,6 +115,8 @@ static void try_code(struct lockstep *ls)
 		else
 			load(&ls->tried, cpu);
 	}
+	if (ls->far)
+		atomic_fetch_add(&ls->far_run, 1);
 	atomic_fetch_and(&cpu->v.pending, ~(u32)SOFT_LEAVE_CODE);
 	save(&ls->tried, cpu);
 	load(&ls->real, cpu);
@@ -164,10 +173,10 @@ static void before_device(struct lockstep *ls, const struct vcpu_access *a)
 		ls->end = END_DIFFERS;
 	}
 	/*
-	 * What is repeated goes on in one go, which the try would not do; and with other vCPUs,
-	 * the device may wait for what one of them has to do.
+	 * What is repeated goes on in one go, which the try would not do; a long way is not gone
+	 * again; and with other vCPUs, the device may wait for what one of them has to do.
 	 */
-	ls->released = sc->soft->nr_cpus > 1 || is_string(ls->cpu->op);
+	ls->released = ls->far || sc->soft->nr_cpus > 1 || is_string(ls->cpu->op);
 	if (ls->released)
 		soft_thrown(sc, 0);
 }
@@ -309,7 +318,7 @@ static bool arrived(struct lockstep *ls, const struct op *op)
 		return ls->arrived = true;
 	ls->seen_at = ls->nr_ops;
 	if (ls->misses++) {
-		if (ls->misses <= MAX_MISSES)
+		if (ls->misses <= MAX_MISSES || ls->far)
 			return false;
 		ls->end = END_DIFFERS;
 		return true;
@@ -325,7 +334,7 @@ static bool goes_on(struct lockstep *ls)
 {
 	if (ls->arrived || ls->released || ls->asked_by_op || ls->end >= END_GIVEN_UP)
 		return false;
-	if (ls->nr_ops == MAX_OPS) {
+	if (ls->nr_ops == (ls->far ? MAX_OPS_FAR : MAX_OPS)) {
 		lockstep_say(ls, "the interpreter never came to where the code left");
 		ls->end = END_DIFFERS;
 		return false;
@@ -398,6 +407,47 @@ static void follow(struct lockstep *ls)
 	}
 }
 
+/* --- code that is left to itself ---------------------------------------------------------------
+ */
+
+/* Brings it back after a while. */
+static void *watch(void *arg)
+{
+	struct timespec pause = {.tv_nsec = FAR_NS / 2};
+	struct lockstep *ls = arg;
+	u64 last = 0;
+
+	while (!atomic_load(&ls->stop)) {
+		u64 run = atomic_load(&ls->far_run);
+
+		if (run & 1 && run == last)
+			atomic_fetch_or(&ls->cpu->v.pending, SOFT_LEAVE_CODE);
+		last = run;
+		nanosleep(&pause, NULL);
+	}
+	return NULL;
+}
+
+/* Every other two comparisons; a few of a sample, which they would else make up. */
+static bool is_far_one(const struct lockstep *ls)
+{
+	return ls->every == 1 ? ls->steps & 2 : ls->steps % 4096 == 2;
+}
+
+/* Is there one who would bring it back? */
+static bool may_go_far(struct lockstep *ls)
+{
+	sigset_t all, before;
+
+	if (!ls->watched) {
+		sigfillset(&all);
+		pthread_sigmask(SIG_SETMASK, &all, &before);
+		ls->watched = !pthread_create(&ls->watch, NULL, watch, ls);
+		pthread_sigmask(SIG_SETMASK, &before, NULL);
+	}
+	return ls->watched;
+}
+
 /* --- a comparison ------------------------------------------------------------------------------
  */
 
@@ -411,7 +461,8 @@ static void begin(struct lockstep *ls)
 	ls->nr_log = 0;
 	ls->nr_ops = 0;
 	ls->released = false;
-	ls->warm = ls->steps & 1;
+	ls->far = is_far_one(ls) && soft_cpu(cpu)->soft->nr_cpus == 1 && may_go_far(ls);
+	ls->warm = ls->steps & 1 && !ls->far;
 	ls->dma = atomic_load(&soft_cpu(cpu)->soft->dma);
 	ls->epoch = atomic_load(&soft_cpu(cpu)->soft->epoch);
 	save(&ls->start, cpu);
@@ -575,6 +626,10 @@ void lockstep_free(struct x86_cpu *cpu)
 
 	if (!sc)
 		return;
+	if (sc->lockstep && sc->lockstep->watched) {
+		atomic_store(&sc->lockstep->stop, true);
+		pthread_join(sc->lockstep->watch, NULL);
+	}
 	free(sc->lockstep);
 	shadow_free(sc->shadow);
 	sc->lockstep = NULL;

@@ -19,7 +19,10 @@
  *     a branch, to see that each of them is overwritten first (lockstep_flags.c).
  *  5. In every other comparison the code is tried twice, on the same memory: the first try meets
  *     each page out of line, the second finds the TLB filled.
- *  6. Nothing is compared where a device wrote memory meanwhile, or there were too many pages.
+ *  6. With one vCPU, every other two comparisons (of a sample: one in 4096) let the code go on past
+ * its polls, by all its ways between blocks, until it comes out by itself or a millisecond has
+ *     passed.
+ *  7. Nothing is compared where a device wrote memory meanwhile, or there were too many pages.
  */
 #ifndef ENGINE_JIT_LOCKSTEP_H
 #define ENGINE_JIT_LOCKSTEP_H
@@ -54,7 +57,13 @@ struct lockstep {
 	enum lockstep_end end, real_end;
 	struct jit_link *link; /* that the try left through */
 	const struct jit_code *code;
-	bool warm;		  /* the try is done twice, so that it finds the TLB filled */
+	bool warm; /* the try is done twice, so that it finds the TLB filled */
+	bool far;  /* code is left to itself, past polls */
+	/* The thread that brings it back; far_run: odd while it is on its way. */
+	pthread_t watch;
+	bool watched;
+	_Atomic bool stop;
+	_Atomic u64 far_run;
 	const struct block *only; /* the interpreter runs this, and no other; or NULL */
 	jmp_buf outer;		  /* the run loop's */
 

@@ -10,7 +10,7 @@
 
 #include "engine/jit/lockstep.h"
 
-enum { MAX_BLOCKS = 64, ROOM = BLOCK_MAX_OPS + OPS_AFTER };
+enum { MAX_BLOCKS = 1 << 20, ROOM = BLOCK_MAX_OPS + OPS_AFTER };
 
 struct reduction {
 	struct lockstep *ls;
@@ -42,6 +42,9 @@ static bool run_both(struct lockstep *ls, struct block *b)
 	struct soft_cpu *sc = soft_cpu(ls->cpu);
 	struct jit *j = jit_of(sc->soft);
 	struct jit_code *c;
+	u8 *at = j->at;
+	unsigned half = j->half;
+	bool differs;
 
 	ls->start.st.rip = ls->start.st.gpr[GPR_PC] + b->ops[0].off;
 	pthread_mutex_lock(&sc->soft->lock);
@@ -49,7 +52,11 @@ static bool run_both(struct lockstep *ls, struct block *b)
 	pthread_mutex_unlock(&sc->soft->lock);
 	if (c && ls->translated)
 		ls->translated(j, c);
-	return c && lockstep_run_block(ls, b, c);
+	differs = c && lockstep_run_block(ls, b, c);
+	/* Nobody else will ever run it. */
+	if (j->half == half)
+		j->at = at;
+	return differs;
 }
 
 /* The same, and memory is as before. */

@@ -136,6 +136,8 @@ static u8 *use_page(struct x86_cpu *cpu, u8 *host, bool write)
 	p = set_find(&sh->tried, host);
 	if (!p)
 		p = set_add(&sh->tried, host, shadow_before(sh, host));
+	if (sh->tried.nr >= SHADOW_MANY)
+		atomic_fetch_or(&cpu->v.pending, SOFT_LEAVE_CODE);
 	if (!p)
 		sh->full(cpu);
 	return p->copy;

@@ -21,7 +21,13 @@
 
 enum shadow_mode { SHADOW_OFF, SHADOW_TRY, SHADOW_REAL };
 
-enum { SHADOW_PAGES = 64, SHADOW_FILLS = 256, SHADOW_WALKS = 64, SHADOW_GUARD = 64 };
+enum {
+	SHADOW_PAGES = 256,
+	SHADOW_MANY = 192,
+	SHADOW_FILLS = 1024,
+	SHADOW_WALKS = 64,
+	SHADOW_GUARD = 64
+};
 
 /* A page of guest RAM and its copy. */
 struct shadow_page {
@@ -59,7 +65,8 @@ struct shadow {
 	bool overflow;				/* SHADOW_REAL: more pages than fit */
 	struct shadow_walk walks[SHADOW_WALKS]; /* of the try */
 	unsigned nr_walks;
-	/* No room in a try: called to leave it, does not return. */
+	/* At SHADOW_MANY pages code is to leave at its next poll.  No room in a try: called to
+	 * leave it, does not return. */
 	void (*full)(struct x86_cpu *cpu);
 };
 
