@@ -384,14 +384,18 @@ void gen_case(u64 seed, u64 number, struct test_case *c)
 	c->code_len = 0;
 	c->target = 0;
 	c->op = (struct op){0};
+	c->ring0 = false;
 	c->seq = cfg.wild || (!cfg.no_seq && cfg.row < 0 && number % 4 == 3);
-	c->ring0 = cfg.wild && one_in(2);
 	c->twice = one_in(4);
 	if (!c->seq) {
 		single(c);
 		return;
 	}
-	c->mode = cfg.wild ? MODE64 : pick_mode();
+	if (cfg.wild)
+		c->mode = one_in(6) ? MODE32 : MODE64;
+	else
+		c->mode = pick_mode();
+	c->ring0 = cfg.wild && c->mode == MODE64 && one_in(2);
 	random_regs(c);
 	random_fx(c->in.fx);
 	random_vectors(&c->in);

@@ -189,7 +189,7 @@ void gen_sequence(struct test_case *c)
 			put(c, (const u8[]){0x90}, 1);
 		} else if (one_in(6) && seq.nr + 1 < n) {
 			branch(c);
-		} else if (gen_cfg()->wild && one_in(10) && seq.nr + 1 < n) {
+		} else if (gen_cfg()->wild && wide && one_in(10) && seq.nr + 1 < n) {
 			transfer(c);
 		} else {
 			random_insn(c);

@@ -99,7 +99,7 @@ struct gen_cfg {
 	bool patch_no_flags; /* what a sequence changes in itself has nothing to do with flags */
 	/*
 	 * No host has to run it: only sequences, of 64-bit code, in ring 0 too, with what goes
-	 * elsewhere (calls, returns, system calls) among them.
+	 * elsewhere (calls, returns, system calls) among them, and some of 32-bit code.
 	 */
 	bool wild;
 };

@@ -67,7 +67,7 @@ static void take_apart(const struct test_case *c, struct parts *ps)
 	for (unsigned at = 0; at < c->code_len;) {
 		struct part *p = &ps->p[ps->nr];
 		struct op op;
-		int len = x86_decode(c->code + at, c->code_len - at, CODE64,
+		int len = x86_decode(c->code + at, c->code_len - at, mode_code_size(c->mode),
 				     (c->code_off + at) % PAGE, &op);
 
 		if (len <= 0)
@@ -172,8 +172,8 @@ static bool simpler_instructions(struct test_case *c, differs_fn *differs)
 		struct test_case t = *c;
 		unsigned imm;
 
-		if (x86_decode(p->bytes, p->len, CODE64, 0, &op) <= 0 || p->rel_len ||
-		    !(op.form == FORM_RM_IMM || op.form == FORM_IMM) || !op.imm)
+		if (x86_decode(p->bytes, p->len, mode_code_size(c->mode), 0, &op) <= 0 ||
+		    p->rel_len || !(op.form == FORM_RM_IMM || op.form == FORM_IMM) || !op.imm)
 			continue;
 		imm = op.size < 4 ? op.size : 4;
 		if (imm >= p->len)
@@ -261,7 +261,8 @@ void print_case(const struct test_case *c)
 	static const char *const names[] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
 					    "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
 
-	printf("  ring %u, rflags %llx\n ", c->ring0 ? 0 : 3, (unsigned long long)c->in.rflags);
+	printf("  %s-bit code, ring %u, rflags %llx\n ", c->mode == MODE64 ? "64" : "32",
+	       c->ring0 ? 0 : 3, (unsigned long long)c->in.rflags);
 	for (unsigned i = 0; i < 16; i++)
 		if (c->in.gpr[i])
 			printf(" %s=%llx", names[i], (unsigned long long)c->in.gpr[i]);
