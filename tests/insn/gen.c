@@ -209,10 +209,9 @@ static void random_vectors(struct regs *r)
 			memcpy(r->v[i].b + 16, b + 16, 16);
 		if (cfg.xcr0 & 0x40)
 			memcpy(r->v[i].b + 32, b + 32, 32);
-		if (cfg.xcr0 & 0x80) {
-			random_vec(r->v[16 + i].b + 16 * (i & 3));
-			r->v[16 + i].q[(i + 5) & 7] = rnd();
-		}
+		if (cfg.xcr0 & 0x80)
+			for (unsigned k = 0; k < 64; k += 16)
+				random_vec(r->v[16 + i].b + k);
 	}
 	for (unsigned i = 0; i < 8 && cfg.xcr0 & 0x20; i++)
 		r->k[i] = one_in(4) ? ~0ull : one_in(4) ? rnd() & 15 : rnd();

@@ -17,6 +17,23 @@ void random_regs(struct test_case *c);
 void poke(struct test_case *c, u64 lin, const void *bytes, unsigned len);
 const struct gen_cfg *gen_cfg(void);
 
+/* ModRM and SIB; reg, rm, index and base have four bits. */
+struct modrm {
+	unsigned mod, reg, rm;
+	bool sib;
+	unsigned scale, index, base;
+};
+
+/* gen_insn.c */
+void gen_byte(struct test_case *c, unsigned v); /* more code */
+void set_gpr(struct test_case *c, unsigned n, u64 val);
+
+/* gen_vex.c: a prefix for the row, and what vectors of indices need. */
+void gen_vex(struct test_case *c, const struct insn *in, struct modrm *m, bool seq);
+bool gen_is_vsib(const struct insn *in);
+void gen_vsib(const struct test_case *c, struct modrm *m);
+void gen_gather(struct test_case *c);
+
 /* Append an encoding of the row to the code; false: it is not one (which may be wanted). */
 bool gen_encoding(struct test_case *c, unsigned row, bool seq);
 /* Choose registers and memory for the only instruction, once its place is known. */

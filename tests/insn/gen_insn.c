@@ -10,7 +10,7 @@ static struct {
 	bool o16;
 } last;
 
-static void byte(struct test_case *c, unsigned v)
+void gen_byte(struct test_case *c, unsigned v)
 {
 	if (c->code_len < MAX_CODE)
 		c->code[c->code_len++] = (u8)v;
@@ -21,7 +21,7 @@ static void random_bytes(struct test_case *c, unsigned n)
 	static const u8 edges[] = {0, 1, 0x7f, 0x80, 0xff};
 
 	while (n--)
-		byte(c, one_in(4) ? edges[rnd() % sizeof(edges)] : (unsigned)rnd() & 0xff);
+		gen_byte(c, one_in(4) ? edges[rnd() % sizeof(edges)] : (unsigned)rnd() & 0xff);
 }
 
 static bool is_string(const struct insn *in)
@@ -62,7 +62,7 @@ static void prefixes(struct test_case *c, const struct insn *in, bool seq, bool 
 	while (n) {
 		unsigned i = (unsigned)(rnd() % n);
 
-		byte(c, p[i]);
+		gen_byte(c, p[i]);
 		p[i] = p[--n];
 	}
 }
@@ -76,7 +76,7 @@ static bool sized_by_rex(const struct insn *in)
 static void rex(struct test_case *c, const struct insn *in, unsigned bits)
 {
 	if (in->src == OPND_Mp) { /* AMD has no 64-bit far pointers */
-		byte(c, 0x40 | (bits & 7));
+		gen_byte(c, 0x40 | (bits & 7));
 		return;
 	}
 	if (in->attr & A_REXW || (!(in->attr & A_NOREXW) && sized_by_rex(in) && one_in(2)) ||
@@ -87,16 +87,10 @@ static void rex(struct test_case *c, const struct insn *in, unsigned bits)
 	if (in->attr & A_NOREXB)
 		bits &= ~1u;
 	if (bits || one_in(8))
-		byte(c, 0x40 | bits);
+		gen_byte(c, 0x40 | bits);
 }
 
 /* --- ModRM ----------------------------------------------------------------------------------- */
-
-struct modrm {
-	unsigned mod, reg, rm; /* reg and rm: four bits */
-	bool sib;
-	unsigned scale, index, base;
-};
 
 static bool wants_memory(const struct insn *in)
 {
@@ -176,11 +170,11 @@ static void put_displacement(struct test_case *c, unsigned n, bool seq)
 		i32 d = (i32)(rnd() % 512) - 256;
 
 		for (unsigned i = 0; i < n; i++)
-			byte(c, (u32)d >> 8 * i & 0xff);
+			gen_byte(c, (u32)d >> 8 * i & 0xff);
 	} else if (n > 1 && one_in(2)) {
-		byte(c, (unsigned)rnd() & 0xff);
+		gen_byte(c, (unsigned)rnd() & 0xff);
 		while (--n)
-			byte(c, 0);
+			gen_byte(c, 0);
 	} else {
 		random_bytes(c, n);
 	}
@@ -188,7 +182,7 @@ static void put_displacement(struct test_case *c, unsigned n, bool seq)
 
 static void put_modrm(struct test_case *c, const struct modrm *m, unsigned asize, bool seq)
 {
-	byte(c, m->mod << 6 | (m->reg & 7) << 3 | (m->rm & 7));
+	gen_byte(c, m->mod << 6 | (m->reg & 7) << 3 | (m->rm & 7));
 	last.disp_len = 0;
 	if (m->mod == 3)
 		return;
@@ -200,67 +194,11 @@ static void put_modrm(struct test_case *c, const struct modrm *m, unsigned asize
 		return;
 	}
 	if (m->sib)
-		byte(c, m->scale << 6 | (m->index & 7) << 3 | (m->base & 7));
+		gen_byte(c, m->scale << 6 | (m->index & 7) << 3 | (m->base & 7));
 	if (m->mod == 1)
 		put_displacement(c, 1, seq);
 	else if (m->mod == 2 || (m->rm & 7) == 5 || (m->sib && (m->base & 7) == 5))
 		put_displacement(c, 4, seq);
-}
-
-/* --- VEX and EVEX --------------------------------------------------------------------------- */
-
-static bool is_vsib(const struct insn *in)
-{
-	return operands[in->src].kind == OK_VSIB || operands[in->dst].kind == OK_VSIB;
-}
-
-static void vsib_modrm(const struct test_case *c, struct modrm *m)
-{
-	m->mod = (unsigned)rnd() % 3;
-	m->rm = 4;
-	m->sib = true;
-	m->base = c->mode == MODE64 ? RBX : RSI;
-	m->index = (unsigned)rnd() % (c->mode == MODE64 ? 16 : 8);
-}
-
-static bool is_pointer_or_counter(unsigned n)
-{
-	return n == RBX || n == RSI || n == RDI || n == RBP || n == RSP || n >= R12;
-}
-
-/* With a register in vvvv that the row has; in a sequence pointers stay pointers. */
-static void gen_vex_prefix(struct test_case *c, const struct insn *in, const struct modrm *m,
-			   bool seq)
-{
-	static const u8 pp[] = {[PFX_66] = 1, [PFX_F3] = 2, [PFX_F2] = 3};
-	bool wide = c->mode == MODE64;
-	bool gpr = operands[in->vvvv].kind == OK_GVVVV || operands[in->dst].kind == OK_GVVVV;
-	bool used = in->vvvv != OPND__ || gpr || operands[in->dst].kind == OK_VVVV;
-	unsigned w = in->vex_w ? in->vex_w == W_W1 : (unsigned)rnd() & 1, l;
-	unsigned vvvv = used ? (unsigned)rnd() & (wide ? 15 : 7) : 0;
-	unsigned b = m->sib ? m->base & 8 : m->rm & 8, x = m->sib ? m->index & 8 : 0;
-
-	if (!used && !seq && one_in(64))
-		vvvv = (unsigned)rnd() & (wide ? 15 : 7);
-	if (seq && gpr && is_pointer_or_counter(vvvv))
-		vvvv = RDX;
-	do
-		l = (unsigned)rnd() & 1;
-	while (in->vex_l && !(in->vex_l >> l & 1) && !(one_in(64) && !seq));
-	if (one_in(12))
-		byte(c, 0x67);
-	if (one_in(12) && !seq)
-		byte(c, one_in(2) ? 0x64 : 0x65);
-	if (one_in(100) && !seq)
-		byte(c, one_in(2) ? 0x66 : 0xf0);
-	if (in->map == MAP_V2 && !w && !b && !x && one_in(2)) {
-		byte(c, 0xc5);
-		byte(c, (~m->reg & 8) << 4 | (~vvvv & 15) << 3 | l << 2 | pp[in->pfx]);
-		return;
-	}
-	byte(c, 0xc4);
-	byte(c, (~m->reg & 8) << 4 | (x ? 0 : 0x40) | (b ? 0 : 0x20) | (in->map - MAP_V2 + 1));
-	byte(c, w << 7 | (~vvvv & 15) << 3 | l << 2 | pp[in->pfx]);
 }
 
 /* --- rows that are no encodings --------------------------------------------------------------- */
@@ -279,12 +217,12 @@ static void bad_encoding(struct test_case *c, unsigned row)
 
 	if (row == ROW_BAD) {
 		for (unsigned i = 1; i <= u[0]; i++)
-			byte(c, u[i]);
+			gen_byte(c, u[i]);
 		return;
 	}
 	for (unsigned i = 0; i < 15; i++)
-		byte(c, 0x3e);
-	byte(c, 0x90);
+		gen_byte(c, 0x3e);
+	gen_byte(c, 0x90);
 }
 
 /* --- the whole encoding ----------------------------------------------------------------------- */
@@ -292,9 +230,9 @@ static void bad_encoding(struct test_case *c, unsigned row)
 static void escape(struct test_case *c, enum insn_map map)
 {
 	if (map != MAP_P1)
-		byte(c, 0x0f);
+		gen_byte(c, 0x0f);
 	if (map == MAP_P38 || map == MAP_P3A)
-		byte(c, map == MAP_P38 ? 0x38 : 0x3a);
+		gen_byte(c, map == MAP_P38 ? 0x38 : 0x3a);
 }
 
 static unsigned rel_length(const struct test_case *c, const struct insn *in)
@@ -323,10 +261,10 @@ bool gen_encoding(struct test_case *c, unsigned row, bool seq)
 	} else if (in->map >= MAP_V2) {
 		if (modrm)
 			choose_modrm(c, in, &m, mem, seq);
-		if (is_vsib(in))
-			vsib_modrm(c, &m);
-		gen_vex_prefix(c, in, &m, seq);
-		byte(c, in->op);
+		if (gen_is_vsib(in))
+			gen_vsib(c, &m);
+		gen_vex(c, in, &m, seq);
+		gen_byte(c, in->op);
 		if (modrm)
 			put_modrm(c, &m, address_size(c), seq);
 	} else {
@@ -341,7 +279,7 @@ bool gen_encoding(struct test_case *c, unsigned row, bool seq)
 		if (c->mode == MODE64)
 			rex(c, in, rexbits);
 		escape(c, in->map);
-		byte(c, in->op);
+		gen_byte(c, in->op);
 		if (modrm)
 			put_modrm(c, &m, address_size(c), seq);
 	}
@@ -360,7 +298,7 @@ bool gen_encoding(struct test_case *c, unsigned row, bool seq)
 
 /* --- operands --------------------------------------------------------------------------------- */
 
-static void set_gpr(struct test_case *c, unsigned n, u64 val)
+void set_gpr(struct test_case *c, unsigned n, u64 val)
 {
 	if (n < 16)
 		c->in.gpr[n] = c->mode == MODE64 ? val : (u32)val;
@@ -627,36 +565,6 @@ static void short_branch(struct test_case *c)
 	memcpy(c->code + c->code_len - last.rel_len, img, last.rel_len);
 }
 
-/* Element i of vector register n; its low 16 bytes are in fx if it is one of the first 16. */
-static u8 *vec_element(struct test_case *c, unsigned n, unsigned i, unsigned size)
-{
-	unsigned at = i * size;
-
-	return n < 16 && at < 16 ? c->in.fx + 160 + 16 * n + at : c->in.v[n].b + at;
-}
-
-/* Indices that lead here and there, most of them to memory that is there. */
-static void gather_operands(struct test_case *c)
-{
-	const struct op *op = &c->op;
-	unsigned size = op->opcode & 1 ? 8 : 4;
-	u64 base = data_pointer(64) - gen_seg_base(c, op->seg);
-	bool bad = one_in(3);
-
-	c->in.rflags &= ~(u64)FL_TF; /* a trap may come in between two elements */
-	set_gpr(c, op->base & 15, base - (u64)(i64)op->disp);
-	c->target = base + gen_seg_base(c, op->seg);
-	for (unsigned i = 0; i < (16u << op->vl) / size; i++) {
-		i64 off = (i64)(rnd() % 4096) - 2048;
-		u8 img[8];
-
-		if (bad && one_in(3))
-			off = one_in(2) ? (i64)(i32)rnd() : (i64)(rnd() % 0x8000) - 0x4000;
-		st_le64(img, (u64)(off >> op->scale));
-		memcpy(vec_element(c, op->index, i, size), img, size);
-	}
-}
-
 void gen_operands(struct test_case *c)
 {
 	const struct insn *in = &insns[c->op.row];
@@ -664,8 +572,8 @@ void gen_operands(struct test_case *c)
 	implicit_operands(c, in);
 	if (is_string(in))
 		string_operands(c);
-	else if (is_vsib(in))
-		gather_operands(c);
+	else if (gen_is_vsib(in))
+		gen_gather(c);
 	else if (c->op.flags & OP_MEM || last.disp_len)
 		memory_operand(c, in);
 	if (takes_selector(in))

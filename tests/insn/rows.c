@@ -83,7 +83,8 @@ bool row_in_sequence(unsigned row)
 	    row_always_faults(row))
 		return false;
 	/* Often undefined; faults for bytes that are masked off, or not; has random addresses. */
-	if (in->fn == exec_avx_gather || in->fn == exec_shld || in->fn == exec_shrd ||
+	if (in->fn == exec_avx_gather || in->fn == exec_avx512_gather ||
+	    in->fn == exec_avx512_scatter || in->fn == exec_shld || in->fn == exec_shrd ||
 	    in->fn == exec_mmx_maskmov || in->fn == exec_vec_maskmov ||
 	    in->fn == exec_avx_maskmovdqu || in->fn == exec_avx_maskload ||
 	    in->fn == exec_avx_maskstore)

@@ -212,17 +212,26 @@ static bool writes_part(const struct op *op, const struct insn *in)
 	return kind_of(in->dst) == OK_RM && !(op->flags & OP_MEM) && tr_home(op->rm >> 3) < 0;
 }
 
+/* A general register that memory cannot stand in for: there is no such form, or with rounding. */
+static bool must_be_register(const struct op *op, const struct insn *in)
+{
+	return kind_of(in->src) == OK_RM_REG ||
+	       (kind_of(in->src) == OK_RM && !(op->flags & OP_MEM) && op->evex & EVEX_B);
+}
+
 /* VEX and EVEX: all but what has an exec function of its own, which is for a reason. */
 static u8 is_vex(const struct op *op, const struct insn *in)
 {
-	exec_fn *const fns[] = {exec_avx, exec_avx_load, exec_avx_store, exec_avx_zeroupper,
-				exec_avx_zeroall};
+	exec_fn *const fns[] = {exec_avx,	exec_avx512,	    exec_avx_load,
+				exec_avx_store, exec_avx_zeroupper, exec_avx_zeroall};
 
 	if (op->flags & OP_EA_SLOW || writes_part(op, in))
 		return 0;
+	if (must_be_register(op, in) && tr_home(op->rm >> 3) < 0)
+		return 0;
 	for (unsigned i = 0; i < ARRAY_SIZE(fns); i++)
 		if (in->fn == fns[i])
-			return map_is_evex(in->map) ? VEC_ALL_ZMM : VEC_ALL_YMM;
+			return in->attr & A_AVX512 ? VEC_ALL_ZMM : VEC_ALL_YMM;
 	return 0;
 }
 
@@ -272,6 +281,12 @@ static bool in_modrm_rm(u8 operand)
 	return k == OK_VRM || k == OK_VRM_REG || k == OK_RM || k == OK_RM_REG || k == OK_MEM;
 }
 
+static bool has_gpr_rm(const struct insn *in)
+{
+	return kind_of(in->src) == OK_RM || kind_of(in->src) == OK_RM_REG ||
+	       kind_of(in->dst) == OK_RM;
+}
+
 /*
  * The guest's instruction, encoded anew.  Bytes that a mask leaves out are checked with the
  * rest; if that fails, the exec function knows better.
@@ -292,7 +307,7 @@ static void emit_vex(struct tr *t, const struct op *op, const struct insn *in)
 	}
 	if (from_reg)
 		at.reg = (u8)(home >= 0 ? home : H_T1);
-	if (!(op->flags & OP_MEM) && (kind_of(in->src) == OK_RM || kind_of(in->dst) == OK_RM)) {
+	if (!(op->flags & OP_MEM) && has_gpr_rm(in)) {
 		int g = tr_home(op->rm >> 3);
 
 		at.rm_kind = g >= 0 ? VEX_RM_REG : VEX_RM_GS;

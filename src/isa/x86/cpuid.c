@@ -57,6 +57,15 @@ static const u8 v3_features[] = {
 	FEAT_AVX, FEAT_AVX2, FEAT_BMI1, FEAT_BMI2, FEAT_F16C, FEAT_FMA, FEAT_LZCNT, FEAT_MOVBE,
 };
 
+static const u8 v4_features[] = {
+	FEAT_AVX512F, FEAT_AVX512BW, FEAT_AVX512CD, FEAT_AVX512DQ, FEAT_AVX512VL,
+};
+
+static const u8 avx512_extra_features[] = {
+	FEAT_AVX512_IFMA,   FEAT_AVX512_VBMI,	   FEAT_AVX512_VBMI2, FEAT_AVX512_VNNI,
+	FEAT_AVX512_BITALG, FEAT_AVX512_VPOPCNTDQ, FEAT_AVX512_BF16,
+};
+
 /* What a level does not ask for but has where the host has it; the latter with AVX only. */
 static const u8 extra_features[] = {
 	FEAT_AES, FEAT_PCLMUL, FEAT_SHA, FEAT_MOVBE, FEAT_RDRAND, FEAT_RDSEED,
@@ -78,11 +87,13 @@ static const struct model {
 	u8 kind;  /* enum model_kind */
 } models[] = {
 	{"x86-64-v2", "v2", 2, MODEL_LEVEL}, {"x86-64-v3", "v3", 3, MODEL_LEVEL},
-	{"x86-64", "v1", 1, MODEL_LEVEL},    {"max", NULL, 2, MODEL_MAX},
-	{"host", NULL, 2, MODEL_HOST},
+	{"x86-64-v4", "v4", 4, MODEL_LEVEL}, {"x86-64", "v1", 1, MODEL_LEVEL},
+	{"max", NULL, 2, MODEL_MAX},	     {"host", NULL, 2, MODEL_HOST},
 };
 
-const char *const x86_models[] = {"x86-64-v2", "x86-64-v3", "x86-64", "max", "host", NULL};
+const char *const x86_models[] = {
+	"x86-64-v2", "x86-64-v3", "x86-64-v4", "x86-64", "max", "host", NULL,
+};
 
 static void add(struct cpu_features *f, const u8 *list, size_t n)
 {
@@ -259,6 +270,11 @@ int x86_features_for(struct cpu_features *f, const char *model, bool (*host_runs
 	if ((all || m->level >= 3) &&
 	    add_level(f, m, v3_features, ARRAY_SIZE(v3_features), host_runs, e))
 		return e->code;
+	if ((all || m->level >= 4) && has(f, FEAT_AVX) &&
+	    add_level(f, m, v4_features, ARRAY_SIZE(v4_features), host_runs, e))
+		return e->code;
+	if (all && has(f, FEAT_AVX512F))
+		add_extra(f, avx512_extra_features, ARRAY_SIZE(avx512_extra_features), host_runs);
 	if (has(f, FEAT_AVX))
 		add_extra(f, avx_extra_features, ARRAY_SIZE(avx_extra_features), host_runs);
 	if (m->kind == MODEL_HOST)

@@ -108,6 +108,12 @@ static void test_models(void)
 	CHECK_EQ(x86_features_for(&f, "v3", everything, &e), 0);
 	CHECK_EQ(strcmp(f.model, "x86-64-v3"), 0);
 	CHECK_EQ(shows(&f, FEAT_AVX2) && shows(&f, FEAT_BMI2) && shows(&f, FEAT_VAES), 1);
+	CHECK_EQ(shows(&f, FEAT_AVX512F), 0);
+	CHECK_EQ(x86_features_for(&f, "v4", everything, &e), 0);
+	CHECK_EQ(shows(&f, FEAT_AVX512F) && shows(&f, FEAT_AVX512VL), 1);
+	CHECK_EQ(shows(&f, FEAT_AVX512_VNNI), 0);
+	CHECK_EQ(x86_features_for(&f, "max", everything, &e), 0);
+	CHECK_EQ(shows(&f, FEAT_AVX512_VNNI), 1);
 	CHECK_EQ(x86_features_for(&f, "x86-64-v3", all_but_fma, &e), -EOPNOTSUPP);
 	CHECK_EQ(strstr(e.msg, "FMA") && strstr(e.msg, "--cpu"), 1);
 	CHECK_EQ(x86_features_for(&f, "max", all_but_fma, &e), 0);

@@ -197,6 +197,9 @@ static void extend_reg(struct dec *d, struct op *op, const struct operand_desc *
 {
 	if (o->kind == OK_VREG) {
 		op->reg |= (u8)(d->reg16 << 4);
+	} else if (o->kind == OK_REG) {
+		if (d->reg16)
+			bad(d);
 	} else if (o->kind == OK_KREG) {
 		if (op->reg > 7 || d->reg16)
 			bad(d);

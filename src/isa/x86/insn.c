@@ -54,6 +54,7 @@ enum {
 	SYNC = A_SYNC,
 	REXB = A_REXB,
 	AVX = A_AVX,
+	AVX512 = A_AVX | A_AVX512,
 };
 
 enum {

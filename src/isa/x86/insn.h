@@ -158,8 +158,9 @@ enum insn_attr {
 	 * otherwise, or interrupts may come in before it.
 	 */
 	A_SYNC = 1 << 22,
-	A_REXB = 1 << 23, /* another instruction unless REX.B is set: XCHG R8 */
-	A_AVX = 1 << 24,  /* #UD by CR4.OSXSAVE, XCR0 and outside protected mode; #NM by CR0.TS */
+	A_REXB = 1 << 23,   /* another instruction unless REX.B is set: XCHG R8 */
+	A_AVX = 1 << 24,    /* #UD by CR4.OSXSAVE, XCR0 and outside protected mode; #NM by CR0.TS */
+	A_AVX512 = 1 << 25, /* and XCR0 has to have the components of AVX-512 */
 };
 
 /* What VEX.W and VEX.L (EVEX.L'L) must be: W1 and so on are the bits of those allowed. */

@@ -14,7 +14,7 @@
 
 void avx_check_slow(struct x86_cpu *cpu, const struct op *op)
 {
-	u64 need = map_is_evex(insns[op->row].map) ? XCR0_AVX512_ALL : XCR0_AVX_ALL;
+	u64 need = insns[op->row].attr & A_AVX512 ? XCR0_AVX512_ALL : XCR0_AVX_ALL;
 
 	if (!cpu->code64 && !x86_protected(cpu))
 		x86_raise_ud(cpu);
@@ -27,8 +27,8 @@ void avx_check_slow(struct x86_cpu *cpu, const struct op *op)
 /* --- memory ---------------------------------------------------------------------------------- */
 
 /* EFLAGS.AC asks for no more than 16 bytes. */
-static void check_alignment(struct x86_cpu *cpu, const struct op *op, u64 ea, unsigned size,
-			    enum mem_access acc)
+void avx_check_alignment(struct x86_cpu *cpu, const struct op *op, u64 ea, unsigned size,
+			 enum mem_access acc)
 {
 	if (insns[op->row].attr & A_ALIGN && (ea + cpu->seg_base[op->seg]) & (size - 1))
 		x86_raise_gp(cpu, 0);
@@ -46,7 +46,7 @@ void avx_load_mem(struct x86_cpu *cpu, const struct op *op, void *buf, unsigned 
 		memcpy(buf, &val, 8);
 		return;
 	}
-	check_alignment(cpu, op, ea, size, MEM_READ);
+	avx_check_alignment(cpu, op, ea, size, MEM_READ);
 	lin = mem_linear(cpu, op->seg, ea, size, MEM_READ);
 	t = &cpu->view->rd[lin >> PAGE_BITS & (TLB_ENTRIES - 1)];
 	if (__builtin_expect((lin ^ t->tag) <= PAGE_SIZE_4K - size, 1)) {
@@ -69,7 +69,7 @@ void avx_store_mem(struct x86_cpu *cpu, const struct op *op, const void *buf, un
 		mem_write(cpu, op->seg, ea, *from, size);
 		return;
 	}
-	check_alignment(cpu, op, ea, size, MEM_WRITE);
+	avx_check_alignment(cpu, op, ea, size, MEM_WRITE);
 	lin = mem_linear(cpu, op->seg, ea, size, MEM_WRITE);
 	t = &cpu->view->wr[lin >> PAGE_BITS & (TLB_ENTRIES - 1)];
 	if (__builtin_expect((lin ^ t->tag) <= PAGE_SIZE_4K - size, 1)) {
@@ -145,12 +145,11 @@ void exec_avx_stmxcsr(struct x86_cpu *cpu, const struct op *op)
 
 /* --- all others ------------------------------------------------------------------------------ */
 
-static void run(struct x86_cpu *cpu, const struct op *op, const struct insn *in,
-		struct vec_frame *f)
+void avx_run(struct x86_cpu *cpu, const struct op *op, struct vec_frame *f)
 {
 	int trapped;
 
-	if (!(in->attr & A_SCALAR)) {
+	if (!(insns[op->row].attr & A_SCALAR)) {
 		vec_run(cpu, op, f);
 		return;
 	}
@@ -160,9 +159,10 @@ static void run(struct x86_cpu *cpu, const struct op *op, const struct insn *in,
 }
 
 /* General registers and flags that came out. */
-static void take_results(struct x86_cpu *cpu, const struct op *op, const struct insn *in,
-			 const struct vec_frame *f)
+void avx_take_results(struct x86_cpu *cpu, const struct op *op, const struct vec_frame *f)
 {
+	const struct insn *in = &insns[op->row];
+
 	if (operands[in->dst].kind == OK_REG)
 		gpr_write(cpu, op->reg, f->rax, 8);
 	else if (operands[in->dst].kind == OK_RM)
@@ -175,7 +175,7 @@ static void probe_store(struct x86_cpu *cpu, const struct op *op)
 {
 	u64 ea = op_ea(cpu, op);
 
-	check_alignment(cpu, op, ea, op->size, MEM_WRITE);
+	avx_check_alignment(cpu, op, ea, op->size, MEM_WRITE);
 	mem_probe(cpu, op->seg, ea, op->size, MEM_WRITE);
 }
 
@@ -189,7 +189,7 @@ void exec_avx(struct x86_cpu *cpu, const struct op *op)
 	if (store) {
 		if (in->attr & A_SCALAR) /* what it raises comes after what the store raises */
 			probe_store(cpu, op);
-		run(cpu, op, in, &f);
+		avx_run(cpu, op, &f);
 		avx_store_mem(cpu, op, f.mem, op->size);
 		return;
 	}
@@ -197,8 +197,8 @@ void exec_avx(struct x86_cpu *cpu, const struct op *op)
 		avx_load_mem(cpu, op, f.mem, op->size);
 	else if (operands[in->src].kind == OK_RM)
 		f.rcx = gpr_read(cpu, op->rm, 8);
-	run(cpu, op, in, &f);
-	take_results(cpu, op, in, &f);
+	avx_run(cpu, op, &f);
+	avx_take_results(cpu, op, &f);
 }
 
 /* Bit 0 of the opcode: an index to ECX, else a mask to XMM0. */

@@ -75,36 +75,20 @@ void exec_avx_maskmovdqu(struct x86_cpu *cpu, const struct op *op)
 
 /* --- gathers --------------------------------------------------------------------------------- */
 
-/* Bit 0 of their opcodes: indices of 8 bytes instead of 4. */
-static unsigned index_size(const struct op *op)
-{
-	return op->opcode & 1 ? 8 : 4;
-}
-
-static u64 element_address(const struct x86_cpu *cpu, const struct op *op, unsigned i)
-{
-	const union vreg *v = &cpu->st.v[op->index];
-	u64 index = index_size(op) == 8 ? v->q[i] : (u64)(i64)(i32)v->d[i];
-	u64 ea = cpu->st.gpr[op->base] + (index << op->scale) + (u64)(i64)op->disp;
-
-	return op->asize == 8 ? ea : (u32)ea;
-}
-
 /*
  * An element that has been dealt with has its mask cleared, so that the instruction goes on from
  * there when a fault in the middle has been dealt with.
  */
 void exec_avx_gather(struct x86_cpu *cpu, const struct op *op)
 {
-	unsigned elem = op->size, larger = elem > index_size(op) ? elem : index_size(op);
-	unsigned n = (16u << op->vl) / larger;
+	unsigned elem = op->size, n = avx_elements(op);
 	union vreg *dst = &V(op->reg), *mask = &V(op->vvvv);
 	u8 val[8];
 
 	avx_check(cpu, op);
 	for (unsigned i = 0; i < n; i++) {
 		if (sign(mask, i, elem)) {
-			mem_read_buf(cpu, op->seg, element_address(cpu, op, i), val, elem);
+			mem_read_buf(cpu, op->seg, avx_element(cpu, op, i), val, elem);
 			memcpy(dst->b + i * elem, val, elem);
 		}
 		memset(mask->b + i * elem, 0, elem);

@@ -31,8 +31,11 @@ enum { /* x87 status word */
 #include "isa/x86/opcodes_x87.def"
 #undef INSN
 #define VEX(map, pfx, op, mrm, w, l, name, fn, ...) exec_fn exec_##fn;
+#define EVEX VEX
 #include "isa/x86/opcodes_avx.def"
+#include "isa/x86/opcodes_avx512.def"
 #undef VEX
+#undef EVEX
 
 /* Exceptions that are flagged and unmasked, whatever ES says. */
 static inline unsigned x87_pending(const struct x87_state *x)
