@@ -36,7 +36,7 @@ static void start(void)
 {
 	pthread_t tid;
 
-	bed = bed_new("x86-64-v2");
+	bed = bed_new("max"); /* and thus ready for AVX */
 	memset(bed->m.features->have, 0xff, sizeof(bed->m.features->have));
 	x86_fpu_limit_features(bed->m.features);
 	if (pthread_create(&tid, NULL, impatient, NULL) || pthread_detach(tid))
@@ -91,6 +91,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	st->cr0 |= flags & 4 ? CR0_AM : 0;
 	if (flags & 16)
 		st->cr4 |= CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE | CR4_FSGSBASE;
+	st->xcr0 = flags & 64 ? x86_xcr0_allowed(bed->cpu) : 3;
 	for (unsigned i = 0; i < NR_GPRS; i++) {
 		if (i != RSP || flags & 32)
 			st->gpr[i] = reg(&in);
