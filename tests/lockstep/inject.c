@@ -14,7 +14,7 @@ const struct bug bugs[] = {
 	{"sub", "ADD of registers subtracts"},
 	{"wide", "a store of four bytes stores eight"},
 	{"lost", "a store is left out"},
-	{"flags", "flags are not saved before a check"},
+	{"flags", "flags are not saved"},
 	{"shift", "shifts shift by one more"},
 	{"rip", "a branch goes to the byte behind its target"},
 };
@@ -81,11 +81,17 @@ static bool make_lost(const struct host_insn *h)
 	return true;
 }
 
-static bool make_flags(const struct host_insn *h)
+/* They are saved in line, or by a routine. */
+static bool make_flags(const struct jit *j, const struct host_insn *h)
 {
-	if (h->in.mnemonic != ZYDIS_MNEMONIC_LAHF)
+	const u8 *to = h->at + h->in.length + (i64)h->in.raw.imm[0].value.s;
+
+	if (h->in.mnemonic == ZYDIS_MNEMONIC_LAHF)
+		h->at[0] = 0x90;
+	else if (h->in.mnemonic == ZYDIS_MNEMONIC_CALL && to == j->stubs.save_flags)
+		memset(h->at, 0x90, h->in.length);
+	else
 		return false;
-	h->at[0] = 0x90;
 	return true;
 }
 
@@ -110,13 +116,14 @@ static bool make_rip(struct jit_code *c)
 	return true;
 }
 
-static bool change(const struct bug *bug, const struct host_insn *h, struct jit_code *c)
+static bool change(struct jit *j, const struct bug *bug, const struct host_insn *h,
+		   struct jit_code *c)
 {
 	switch (bug - bugs) {
 	case 0: return make_sub(h);
 	case 1: return make_wide(h);
 	case 2: return make_lost(h);
-	case 3: return make_flags(h);
+	case 3: return make_flags(j, h);
 	case 4: return make_shift(h);
 	default: return make_rip(c);
 	}
@@ -124,7 +131,7 @@ static bool change(const struct bug *bug, const struct host_insn *h, struct jit_
 
 bool inject_code(struct jit *j, const struct bug *bug, struct jit_code *c)
 {
-	u8 *p = j->rw + (c->entry - j->rx), *end = (u8 *)c + c->code_len;
+	u8 *p = jit_rw(j, c->body), *end = jit_rw(j, c->end);
 	ZydisDecoder decoder;
 	struct host_insn h;
 	bool done = false;
@@ -135,7 +142,7 @@ bool inject_code(struct jit *j, const struct bug *bug, struct jit_code *c)
 		if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, p, (ZyanUSize)(end - p), &h.in,
 							 h.ops)))
 			return false;
-		done = change(bug, &h, c);
+		done = change(j, bug, &h, c);
 	}
 	return done;
 }
@@ -144,11 +151,13 @@ bool inject(struct jit *j, const struct bug *bug, const u8 *mark)
 {
 	bool any = false;
 
-	for (u8 *p = (u8 *)mark; p < j->at;) {
-		struct jit_code *c = (struct jit_code *)(void *)p;
+	for (const u8 *p = jit_rx(j, mark); p < jit_rx(j, j->at); p++) {
+		struct jit_code *c = jit_code_at(j, p);
 
+		if (!c)
+			continue;
 		any |= inject_code(j, bug, c);
-		p += c->size;
+		p = c->end;
 	}
 	return any;
 }

@@ -12,11 +12,11 @@ bool tr_is_bmi(const struct op *op)
 }
 
 /* The host register for the guest's at byte offset off; scratch if that lives in memory. */
-static u8 place(u8 off)
+static u8 place(struct tr *t, u8 off)
 {
 	int home = tr_home(off >> 3);
 
-	return (u8)(home >= 0 ? home : H_T1);
+	return home >= 0 ? (u8)home : tr_use_temp(t);
 }
 
 static bool lives_in_memory(u8 off)
@@ -51,20 +51,20 @@ bool tr_emit_bmi(struct tr *t, const struct op *op)
 	if (in->fn == exec_mulx && lives_in_memory(op->reg) && lives_in_memory(op->vvvv))
 		return false;
 	if (op->flags & OP_MEM)
-		tr_address(t, op, op->size, false, 1);
+		tr_memory_at_t0(t, op, op->size, false, 1);
 	else
 		tr_flags_for(t, op);
 	if (reads_vvvv && lives_in_memory(op->vvvv))
-		emit_load_slot(&t->e, H_T1, GPR_SLOT(op->vvvv >> 3));
+		emit_load_slot(&t->e, tr_use_temp(t), GPR_SLOT(op->vvvv >> 3));
 	if (reads_vvvv || writes_vvvv)
-		at.vvvv = place(op->vvvv);
+		at.vvvv = place(t, op->vvvv);
 	if (writes_reg)
-		at.reg = place(op->reg);
+		at.reg = place(t, op->reg);
 	put_rm(&at, op);
 	emit_bytes(&t->e, bytes, vex_encode(bytes, op, &at));
 	if (writes_vvvv && lives_in_memory(op->vvvv))
-		emit_store_slot(&t->e, H_T1, GPR_SLOT(op->vvvv >> 3));
+		emit_store_slot(&t->e, t->temp, GPR_SLOT(op->vvvv >> 3));
 	if (writes_reg && lives_in_memory(op->reg))
-		emit_store_slot(&t->e, H_T1, GPR_SLOT(op->reg >> 3));
+		emit_store_slot(&t->e, t->temp, GPR_SLOT(op->reg >> 3));
 	return true;
 }

@@ -262,10 +262,28 @@ static bool in_thunk(const struct crash *c)
 	       rip < (greg_t)host_thunks_end;
 }
 
+/*
+ * An address that only looked as if its page cache held it: that had no entry, and names the guard
+ * page.  On as if the check had failed, as the routine that it would have called returns.
+ */
+static bool at_guard(const struct crash *c, ucontext_t *uc)
+{
+	const struct jit *j = jit_of(c->sc->soft);
+	u64 *rsp = (u64 *)uc->uc_mcontext.gregs[REG_RSP];
+
+	if (c->sig != SIGSEGV || !c->op ||
+	    (u64)((const u8 *)c->info->si_addr - (const u8 *)j->guard) >= PAGE_SIZE_4K)
+		return false;
+	*--rsp = (u64)(uintptr_t)c->pc + 1;
+	uc->uc_mcontext.gregs[REG_RSP] = (greg_t)rsp;
+	uc->uc_mcontext.gregs[REG_RIP] = (greg_t)jit_rx(j, j->stubs.slow);
+	return true;
+}
+
 static void on_fault(int sig, siginfo_t *info, void *context)
 {
 	static atomic_flag one = ATOMIC_FLAG_INIT;
-	const ucontext_t *uc = context;
+	ucontext_t *uc = context;
 	struct soft_cpu *sc = watched;
 	struct crash c = {.sc = sc, .sig = sig, .info = info, .regs = uc->uc_mcontext.gregs};
 	const struct jit *j;
@@ -274,14 +292,16 @@ static void on_fault(int sig, siginfo_t *info, void *context)
 		not_ours(sig, info, context);
 		return;
 	}
-	while (atomic_flag_test_and_set(&one)) /* another vCPU's is being told */
-		pause();
 	j = jit_of(sc->soft);
 	c.cpu = sc->cpu;
 	c.pc = (const u8 *)(uintptr_t)c.regs[REG_RIP];
 	c.in_cache = (u64)(c.pc - j->rx) < j->size;
 	c.in_block = c.in_cache && jit_place(j, c.pc, &c.place);
 	c.op = c.in_block ? c.place.op : c.in_cache ? NULL : c.cpu->op;
+	if (at_guard(&c, uc))
+		return;
+	while (atomic_flag_test_and_set(&one)) /* another vCPU's is being told */
+		pause();
 	if (no_memory(&c))
 		out("sundog: the host has no memory left for the guest's; give it less with "
 		    "--memory, or the host more\n");

@@ -2,12 +2,27 @@
 /* emit.c - the encoder of host instructions. */
 #include "engine/jit/emit.h"
 
-static void emit_modrm(struct emit *e, unsigned reg, const struct rm_operand *rm)
+/* [base + T1 + disp] or [base + disp], as short as it goes. */
+static void emit_memory(struct emit *e, unsigned reg, const struct rm_operand *rm)
+{
+	bool sib = rm->indexed || (rm->reg & 7) == 4;
+	unsigned mod = !rm->disp && (rm->reg & 7) != 5 ? 0 : rm->disp == (i8)rm->disp ? 1 : 2;
+
+	emit8(e, (u8)(mod << 6 | reg | (sib ? 4 : rm->reg & 7)));
+	if (sib)
+		emit8(e, (u8)((rm->indexed ? H_T1 & 7 : 4) << 3 | (rm->reg & 7)));
+	if (mod == 1)
+		emit8(e, (u8)rm->disp);
+	else if (mod == 2)
+		emit32(e, (u32)rm->disp);
+}
+
+void emit_modrm(struct emit *e, unsigned reg, const struct rm_operand *rm)
 {
 	reg = (reg & 7) << 3;
 	switch (rm->kind) {
 	case RM_REG: emit8(e, (u8)(0xc0 | reg | (rm->reg & 7))); break;
-	case RM_AT_T0: emit8(e, (u8)(reg | (H_T0 & 7))); break;
+	case RM_MEM: emit_memory(e, reg, rm); break;
 	default:
 		emit8(e, (u8)(reg | 4));
 		emit8(e, 0x25); /* disp32 alone */
@@ -24,8 +39,8 @@ static u8 rex_of(const struct enc *i)
 		rex |= 0x44;
 	if (i->byte_reg && !i->reg_high && i->reg >= 4)
 		rex |= 0x40;
-	if (i->rm.kind == RM_AT_T0)
-		rex |= 0x41;
+	if (i->rm.kind == RM_MEM)
+		rex |= (u8)((i->rm.reg >= 8 ? 0x41 : 0) | (i->rm.indexed ? 0x42 : 0));
 	if (i->rm.kind == RM_REG && !i->rm.high) {
 		if (i->rm.reg >= 8)
 			rex |= 0x41;
@@ -104,8 +119,20 @@ void emit_lea(struct emit *e, unsigned to, int base, int index, unsigned scale, 
 	u8 rex = (u8)(0x48 | (to >= 8) << 2 | (index >= 8) << 1 | (base >= 8));
 	unsigned mod = base < 0 ? 0 : disp == 0 && (base & 7) != 5 ? 0 : disp == (i8)disp ? 1 : 2;
 
+	if (base >= 0 && index < 0 && disp == 0) {
+		emit_mov_rr(e, to, (unsigned)base);
+		return;
+	}
 	emit8(e, rex);
 	emit8(e, 0x8d);
+	if (base >= 0 && index < 0 && (base & 7) != 4) {
+		emit8(e, (u8)(mod << 6 | (to & 7) << 3 | (base & 7)));
+		if (mod == 2)
+			emit32(e, (u32)disp);
+		else if (mod == 1)
+			emit8(e, (u8)disp);
+		return;
+	}
 	emit8(e, (u8)(mod << 6 | (to & 7) << 3 | 4));
 	emit8(e, (u8)(scale << 6 | (index < 0 ? 4 : index & 7) << 3 | (base < 0 ? 5 : base & 7)));
 	if (base < 0 || mod == 2)
@@ -139,4 +166,28 @@ u8 *emit_call_rel(struct emit *e)
 {
 	emit8(e, 0xe8);
 	return rel32(e);
+}
+
+void emit_jump_to(struct emit *e, const u8 *target)
+{
+	u8 *site = emit_jump(e);
+
+	if (site)
+		patch_here(site, target);
+}
+
+void emit_jcc_to(struct emit *e, unsigned cc, const u8 *target)
+{
+	u8 *site = emit_jcc(e, cc);
+
+	if (site)
+		patch_here(site, target);
+}
+
+void emit_call_to(struct emit *e, const u8 *target)
+{
+	u8 *site = emit_call_rel(e);
+
+	if (site)
+		patch_here(site, target);
 }

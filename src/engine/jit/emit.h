@@ -35,14 +35,17 @@ struct emit {
 };
 
 /* What stands in ModRM.rm. */
-enum rm_kind { RM_REG, RM_AT_T0, RM_SLOT };
+enum rm_kind { RM_REG, RM_MEM, RM_SLOT };
 
 struct rm_operand {
 	u8 kind; /* enum rm_kind */
-	u8 reg;	 /* RM_REG: host register, or 4 to 7 for AH to BH with high */
+	u8 reg;	 /* RM_REG: host register, or 4 to 7 for AH to BH with high; RM_MEM: the base */
 	bool high;
-	i32 disp; /* RM_SLOT: offset in struct x86_cpu */
+	bool indexed; /* RM_MEM: by T1, beside the base */
+	i32 disp;     /* RM_MEM; RM_SLOT: offset in struct x86_cpu */
 };
+
+static const struct rm_operand rm_at_t0 = {.kind = RM_MEM, .reg = H_T0};
 
 /* One instruction to encode. */
 struct enc {
@@ -82,6 +85,7 @@ static inline void emit32(struct emit *e, u32 v)
 }
 
 void emit_insn(struct emit *e, const struct enc *i);
+void emit_modrm(struct emit *e, unsigned reg, const struct rm_operand *rm);
 
 /* mov reg, gs:[disp] and back; size 8 unless said. */
 void emit_load_slot(struct emit *e, unsigned reg, i32 disp);
@@ -96,6 +100,10 @@ void emit_op_slot(struct emit *e, u8 opcode, unsigned reg, i32 disp);
 u8 *emit_jump(struct emit *e);
 u8 *emit_jcc(struct emit *e, unsigned cc);
 u8 *emit_call_rel(struct emit *e);
+/* To code that exists. */
+void emit_jump_to(struct emit *e, const u8 *target);
+void emit_jcc_to(struct emit *e, unsigned cc, const u8 *target);
+void emit_call_to(struct emit *e, const u8 *target);
 /* Make the displacement at site lead to target (both in the same mapping). */
 static inline void patch_here(u8 *site, const u8 *target)
 {

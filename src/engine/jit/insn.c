@@ -118,7 +118,7 @@ static bool is_high(unsigned byte_off)
 	return byte_off & 7;
 }
 
-/* The register operand in ModRM.reg: its home, or T1 loaded from memory if it is read. */
+/* The register operand in ModRM.reg: its home, or scratch loaded from memory if it is read. */
 static void use_reg(struct tr *t, struct enc *i, unsigned byte_off, bool read)
 {
 	unsigned g = byte_off >> 3;
@@ -130,28 +130,28 @@ static void use_reg(struct tr *t, struct enc *i, unsigned byte_off, bool read)
 	} else if (home >= 0) {
 		i->reg = (u8)home;
 	} else {
-		i->reg = H_T1;
+		i->reg = tr_use_temp(t);
 		if (read)
-			emit_load_slot(&t->e, H_T1, GPR_SLOT(g));
+			emit_load_slot(&t->e, t->temp, GPR_SLOT(g));
 	}
 }
 
-/* ... and back, if it lives in memory.  32-bit results are zero-extended in T1 already. */
+/* ... and back, if it lives in memory.  32-bit results are zero-extended already. */
 static void put_reg(struct tr *t, unsigned byte_off)
 {
 	unsigned g = byte_off >> 3;
 
 	if (!is_high(byte_off) && tr_home(g) < 0)
-		emit_store_slot(&t->e, H_T1, GPR_SLOT(g));
+		emit_store_slot(&t->e, t->temp, GPR_SLOT(g));
 }
 
-/* The r/m operand: a register, its slot in memory, or [T0]. */
-static void use_rm(struct enc *i, const struct op *op)
+/* The r/m operand: a register, its slot in memory, or what was checked. */
+static void use_rm(const struct tr *t, struct enc *i, const struct op *op)
 {
 	unsigned g = op->rm >> 3;
 
 	if (op->flags & OP_MEM)
-		i->rm = (struct rm_operand){.kind = RM_AT_T0};
+		i->rm = t->mem;
 	else if (is_high(op->rm))
 		i->rm = (struct rm_operand){.kind = RM_REG, .reg = (u8)(g + 4), .high = true};
 	else if (tr_home(g) >= 0)
@@ -183,7 +183,7 @@ static bool high_conflict(const struct op *op)
 
 	if (op->form == FORM_RM_IMM || op->form == FORM_RM)
 		return false;
-	if (reg_high && (op->flags & OP_MEM))
+	if (reg_high && (op->flags & OP_MEM)) /* r10, r11 */
 		return true;
 	if (reg_high && !rm_high && op->rm >> 3 >= 4)
 		return true;
@@ -193,7 +193,7 @@ static bool high_conflict(const struct op *op)
 static void memory(struct tr *t, const struct op *op, unsigned size, bool write)
 {
 	if (op->flags & OP_MEM)
-		tr_address(t, op, size, write, 1);
+		tr_memory(t, op, size, write, 1);
 }
 
 /* Flags into the host's register for a form without memory; tr_address() does it for others. */
@@ -223,7 +223,7 @@ static void two_operands(struct tr *t, const struct op *op, u8 opcode, bool read
 	memory(t, op, op->size, !to_reg && writes);
 	flags_for(t, op);
 	set_size(&i, op->size);
-	use_rm(&i, op);
+	use_rm(t, &i, op);
 	use_reg(t, &i, op->reg, !to_reg || reads_dst || op->size < 4);
 	emit_insn(&t->e, &i);
 	if (to_reg && writes)
@@ -242,7 +242,7 @@ static void rm_imm(struct tr *t, const struct op *op, u8 opcode, u8 digit, bool 
 	memory(t, op, op->size, writes);
 	flags_for(t, op);
 	set_size(&i, op->size);
-	use_rm(&i, op);
+	use_rm(t, &i, op);
 	imm_of(&i, op->size, op->imm);
 	emit_insn(&t->e, &i);
 	if (writes)
@@ -275,9 +275,9 @@ static bool emit_mov(struct tr *t, const struct op *op)
 	}
 	if (op->flags & OP_MEM)
 		return false;
-	emit_mov_imm(&t->e, home >= 0 ? (unsigned)home : H_T1, op->imm);
+	emit_mov_imm(&t->e, home >= 0 ? (unsigned)home : H_T0, op->imm);
 	if (home < 0)
-		emit_store_slot(&t->e, H_T1, GPR_SLOT(op->rm >> 3));
+		emit_store_slot(&t->e, H_T0, GPR_SLOT(op->rm >> 3));
 	return true;
 }
 
@@ -288,7 +288,7 @@ static void emit_g_e(struct tr *t, const struct op *op, struct enc i, unsigned f
 	flags_for(t, op);
 	i.byte_rm = from == 1;
 	set_size(&i, op->size);
-	use_rm(&i, op);
+	use_rm(t, &i, op);
 	use_reg(t, &i, op->reg, reads_dst || op->size < 4);
 	emit_insn(&t->e, &i);
 	put_reg(t, op->reg);
@@ -297,12 +297,25 @@ static void emit_g_e(struct tr *t, const struct op *op, struct enc i, unsigned f
 static void emit_lea_op(struct tr *t, const struct op *op)
 {
 	struct enc i = {.opcode = 0x8b, .rm = {.kind = RM_REG, .reg = H_T0}};
+	int home = tr_home(op->reg >> 3);
 
 	tr_ea(t, op);
 	set_size(&i, op->size);
-	use_reg(t, &i, op->reg, op->size < 4);
-	emit_insn(&t->e, &i);
-	put_reg(t, op->reg);
+	if (home >= 0) {
+		i.reg = (u8)home;
+		emit_insn(&t->e, &i);
+		return;
+	}
+	/* Into the slot: 4 bytes zero the upper half. */
+	if (op->size == 4)
+		emit_insn(&t->e, &(struct enc){.opcode = 0x8b,
+					       .reg = H_T0,
+					       .rm = {.kind = RM_REG, .reg = H_T0}});
+	emit_insn(&t->e, &(struct enc){.o16 = op->size == 2,
+				       .w = op->size != 2,
+				       .opcode = 0x89,
+				       .reg = H_T0,
+				       .rm = {.kind = RM_SLOT, .disp = GPR_SLOT(op->reg >> 3)}});
 }
 
 static void emit_group(struct tr *t, const struct op *op, u8 opcode, u8 digit, u8 imm_size)
@@ -317,7 +330,7 @@ static void emit_group(struct tr *t, const struct op *op, u8 opcode, u8 digit, u
 	memory(t, op, op->size, true);
 	flags_for(t, op);
 	set_size(&i, op->size);
-	use_rm(&i, op);
+	use_rm(t, &i, op);
 	emit_insn(&t->e, &i);
 	zero_upper(t, &i, op->size);
 }
@@ -330,7 +343,7 @@ static void emit_shift2(struct tr *t, const struct op *op, u8 opcode)
 	memory(t, op, op->size, true);
 	flags_for(t, op);
 	set_size(&i, op->size);
-	use_rm(&i, op);
+	use_rm(t, &i, op);
 	use_reg(t, &i, op->reg, true);
 	emit_insn(&t->e, &i);
 	zero_upper(t, &i, op->size);
@@ -345,7 +358,7 @@ static void emit_mul(struct tr *t, const struct op *op, u8 digit)
 	memory(t, op, op->size, false);
 	flags_for(t, op);
 	set_size(&i, op->size);
-	use_rm(&i, op);
+	use_rm(t, &i, op);
 	emit_insn(&t->e, &i);
 }
 
@@ -356,12 +369,13 @@ static bool emit_div(struct tr *t, const struct op *op)
 
 	if (op->size < 4)
 		return false;
+	tr_spill_live(t, op); /* some are the guest's that DIV keeps, not the compare's */
 	memory(t, op, op->size, false);
+	t->home = FLAGS_MEMORY;
 	set_size(&cmp, op->size);
 	set_size(&div, op->size);
-	use_rm(&cmp, op);
-	use_rm(&div, op);
-	tr_spill_live(t, op); /* some are the guest's that DIV keeps, not the compare's */
+	use_rm(t, &cmp, op);
+	use_rm(t, &div, op);
 	emit_insn(&t->e, &cmp);
 	tr_cold_jcc(t, op, 3);
 	tr_flags_for(t, op);
@@ -403,6 +417,7 @@ static bool emit_swapgs(struct tr *t, const struct op *op)
 	if (t->b->key & KEY_USER)
 		return false;
 	need_cpl0(t, op);
+	tr_clobber_t1(t);
 	emit_load_slot(&t->e, H_T0, CPU_OFF(st.seg[SEG_GS].base));
 	emit_load_slot(&t->e, H_T1, CPU_OFF(st.kernel_gs_base));
 	emit_store_slot(&t->e, H_T0, CPU_OFF(st.kernel_gs_base));
@@ -418,7 +433,7 @@ static void emit_setcc(struct tr *t, const struct op *op)
 
 	memory(t, op, 1, true);
 	flags_for(t, op);
-	use_rm(&i, op);
+	use_rm(t, &i, op);
 	emit_insn(&t->e, &i);
 }
 
@@ -440,7 +455,7 @@ static bool emit_bt(struct tr *t, const struct op *op, u8 digit)
 	}
 	flags_for(t, op);
 	set_size(&i, op->size);
-	use_rm(&i, op);
+	use_rm(t, &i, op);
 	if (op->form != FORM_RM_IMM) {
 		if (i.rm.kind == RM_SLOT) /* there too */
 			return false;
@@ -474,23 +489,27 @@ static void emit_bare(struct tr *t, unsigned size, u8 opcode)
 	emit8(&t->e, opcode);
 }
 
+static void move_slot(struct tr *t, u8 opcode, unsigned reg, const struct rm_operand *rm)
+{
+	emit_insn(&t->e, &(struct enc){.w = true, .opcode = opcode, .reg = (u8)reg, .rm = *rm});
+}
+
 /* The value waits in memory while the stack's address is checked. */
 static void push_memory(struct tr *t, const struct op *op)
 {
-	tr_address(t, op, 8, false, 1);
-	emit_bytes(&t->e, (u8[]){0x4d, 0x8b, 0x1a}, 3); /* mov r11, [r10] */
-	emit_store_slot(&t->e, H_T1, CPU_OFF(jit_target));
-	tr_stack_address(t, op, -8, 8, true);
-	emit_load_slot(&t->e, H_T1, CPU_OFF(jit_target));
-	emit_bytes(&t->e, (u8[]){0x4d, 0x89, 0x1a}, 3); /* mov [r10], r11 */
+	tr_memory(t, op, 8, false, 1);
+	move_slot(t, 0x8b, H_T0, &t->mem);
+	emit_store_slot(&t->e, H_T0, CPU_OFF(jit_target));
+	tr_stack(t, op, -8, 8, true);
+	emit_load_slot(&t->e, tr_use_temp(t), CPU_OFF(jit_target));
+	move_slot(t, 0x89, t->temp, &t->mem);
 	emit_lea(&t->e, H_GUEST_RSP, H_GUEST_RSP, -1, 0, -8);
 }
 
-/* T0 -> [stack] was checked: store T1, move RSP. */
 static bool emit_push(struct tr *t, const struct op *op)
 {
 	unsigned g = (op->form == FORM_REG ? op->reg : op->rm) >> 3;
-	struct enc i = {.w = true, .opcode = 0x89, .rm = {.kind = RM_AT_T0}};
+	struct enc i = {.w = true, .opcode = 0x89};
 
 	if (op->size != 8 || op->form == FORM_NONE)
 		return false;
@@ -500,7 +519,8 @@ static bool emit_push(struct tr *t, const struct op *op)
 	}
 	if (op->form == FORM_IMM && (u64)(i64)(i32)op->imm != op->imm)
 		return false;
-	tr_stack_address(t, op, -8, 8, true);
+	tr_stack(t, op, -8, 8, true);
+	i.rm = t->mem;
 	if (op->form == FORM_IMM) {
 		i.opcode = 0xc7;
 		imm_of(&i, 8, op->imm);
@@ -515,16 +535,17 @@ static bool emit_push(struct tr *t, const struct op *op)
 static bool emit_pop(struct tr *t, const struct op *op)
 {
 	unsigned g = (op->form == FORM_REG ? op->reg : op->rm) >> 3;
-	struct enc i = {.w = true, .opcode = 0x8b, .rm = {.kind = RM_AT_T0}};
+	struct enc i = {.w = true, .opcode = 0x8b};
 
 	if (op->size != 8 || op->flags & OP_MEM)
 		return false;
-	tr_stack_address(t, op, 0, 8, false);
-	if (g != RSP)
-		emit_lea(&t->e, H_GUEST_RSP, H_GUEST_RSP, -1, 0, 8);
+	tr_stack(t, op, 0, 8, false);
+	i.rm = t->mem;
 	use_reg(t, &i, g * 8, false);
 	emit_insn(&t->e, &i);
 	put_reg(t, g * 8);
+	if (g != RSP)
+		emit_lea(&t->e, H_GUEST_RSP, H_GUEST_RSP, -1, 0, 8);
 	return true;
 }
 
@@ -533,9 +554,9 @@ static bool emit_leave(struct tr *t, const struct op *op)
 {
 	if (op->size != 8)
 		return false;
-	tr_address_reg(t, op, H_RBP, 8, false);
+	tr_at_register(t, op, RBP, 8, false);
 	emit_lea(&t->e, H_GUEST_RSP, H_RBP, -1, 0, 8);
-	emit_bytes(&t->e, (u8[]){0x49, 0x8b, 0x2a}, 3); /* mov rbp, [r10] */
+	move_slot(t, 0x8b, H_RBP, &t->mem);
 	return true;
 }
 
@@ -551,7 +572,7 @@ static bool emit_exchange(struct tr *t, const struct op *op, u8 map, u8 opcode)
 	memory(t, op, op->size, true);
 	flags_for(t, op);
 	set_size(&i, op->size);
-	use_rm(&i, op);
+	use_rm(t, &i, op);
 	use_reg(t, &i, op->reg, true);
 	if (i.rm.kind == RM_SLOT)
 		i.lock = false;
@@ -576,7 +597,7 @@ static bool emit_cmpxchg(struct tr *t, const struct op *op)
 		return false;
 	memory(t, op, op->size, true);
 	set_size(&i, op->size);
-	use_rm(&i, op);
+	use_rm(t, &i, op);
 	use_reg(t, &i, op->reg, true);
 	emit_insn(&t->e, &i);
 	return true;
@@ -645,6 +666,16 @@ static bool emit_shape(struct tr *t, const struct op *op, const struct native *n
 	case S_CMPXCHG: return emit_cmpxchg(t, op);
 	default: return false;
 	}
+}
+
+bool tr_is_native(const struct op *op)
+{
+	const struct native *n = find_native(op);
+
+	return tr_is_vec(op) || tr_is_bmi(op) || (n && op->size <= 8 && !high_conflict(op)) ||
+	       tr_insn(op)->fn == exec_jcc || tr_insn(op)->fn == exec_jmp_rel ||
+	       tr_insn(op)->fn == exec_call_rel || tr_insn(op)->fn == exec_ret ||
+	       tr_insn(op)->fn == exec_nop;
 }
 
 bool tr_emit_insn(struct tr *t, const struct op *op)

@@ -42,8 +42,7 @@ static bool run_both(struct lockstep *ls, struct block *b)
 	struct soft_cpu *sc = soft_cpu(ls->cpu);
 	struct jit *j = jit_of(sc->soft);
 	struct jit_code *c;
-	u8 *at = j->at;
-	unsigned half = j->half;
+	struct jit_room room = jit_code_mark(j);
 	bool differs;
 
 	ls->start.st.rip = ls->start.st.gpr[GPR_PC] + b->ops[0].off;
@@ -54,8 +53,7 @@ static bool run_both(struct lockstep *ls, struct block *b)
 		ls->translated(j, c);
 	differs = c && lockstep_run_block(ls, b, c);
 	/* Nobody else will ever run it. */
-	if (j->half == half)
-		j->at = at;
+	jit_code_rewind(j, &room);
 	return differs;
 }
 

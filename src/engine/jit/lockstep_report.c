@@ -48,8 +48,7 @@ static void put_guest(const struct lockstep *ls, FILE *f)
 
 static void put_host(const struct lockstep *ls, FILE *f)
 {
-	const struct jit *j = jit_of(soft_cpu(ls->cpu)->soft);
-	const u8 *p = ls->code->entry, *end = jit_rx(j, (const u8 *)ls->code) + ls->code->code_len;
+	const u8 *p = ls->code->entry, *end = ls->code->end;
 
 	fputs("host code of the block that was entered:\n", f);
 	while (p < end)

@@ -13,7 +13,7 @@ void jit_report_translated(struct x86_cpu *cpu, const struct block *b)
 
 	if (!c) /* killed meanwhile */
 		return;
-	len = (u32)(jit_rx(j, (const u8 *)c) + c->code_len - c->far_entry);
+	len = (u32)(c->end - c->far_entry);
 	trace_jit_translate(lin, b->nr_ops, b->len, len, c->far_entry);
 	jit_perf_code(j, c->far_entry, len, lin);
 }
@@ -69,6 +69,7 @@ void jit_stats(struct machine *m, FILE *f)
 		soft_print_count(f, soft_sum_stat(s, counters[i].offset), counters[i].name,
 				 counters[i].doc);
 	soft_print_count(f, j->translated, "translated", "blocks translated");
+	soft_print_count(f, j->traces, "traces", "of those, heads of traces");
 	soft_print_count(f, j->guest_bytes, "guest_code", "bytes of the guest's code in them");
 	soft_print_count(f, j->bytes, "code", "bytes that they became");
 	fprintf(f, "%15.2f  expansion: bytes of code for each of the guest's\n",

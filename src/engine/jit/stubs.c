@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* stubs.c - the routines that all translated code shares: in, out, and to exec functions. */
-#include "engine/jit/jit.h"
+/*
+ * stubs.c - the routines that all translated code shares: in and out, to C and back.
+ *
+ * In translated code host RSP is a multiple of 16, so in what it calls it is 8 off.
+ */
+#include "engine/jit/stubs.h"
 
 static const u8 callee_saved[] = {H_RBX, H_RBP, H_R12, 13, 14, H_R15};
 
@@ -13,7 +17,7 @@ static const struct {
 	{R13, 13},    {R14, 14},    {R15, H_R15},
 };
 
-static void load_guest(struct emit *e)
+void stub_load_guest(struct emit *e)
 {
 	for (unsigned i = 0; i < ARRAY_SIZE(homes); i++)
 		emit_load_slot(e, homes[i].host, GPR_SLOT(homes[i].guest));
@@ -58,7 +62,7 @@ static void make_enter(struct emit *e)
 		emit_push(e, callee_saved[i]);
 	emit_rsp_add(e, -8);
 	emit_mov_rr(e, H_T0, H_RSI);
-	load_guest(e);
+	stub_load_guest(e);
 	emit_bytes(e, (u8[]){0x41, 0xff, 0xe2}, 3); /* jmp r10 */
 }
 
@@ -73,117 +77,430 @@ static void make_leave(struct emit *e)
 	emit8(e, 0xc3);
 }
 
-/* fn: jit_exec() or the like; comes back in RAX. */
-static void emit_call_exec(struct emit *e, u64 fn)
+/* fn(cpu, T0), with RSP as it is; what it says comes back in RAX. */
+static void call_c(struct emit *e, const void *fn)
 {
 	store_guest(e);
 	emit_load_slot(e, H_RDI, CPU_OFF(self));
 	emit_mov_rr(e, H_RSI, H_T0);
-	emit_mov_imm(e, H_RAX, fn);
+	emit_mov_imm(e, H_RAX, (u64)(uintptr_t)fn);
 	emit_bytes(e, (u8[]){0xff, 0xd0}, 2); /* call rax */
 }
 
-/* Called: RSP is 8 off again. */
+/* What of the vector registers is in the host's, over a call of C. */
+static void remember_vec(struct emit *e)
+{
+	emit_mov_rr(e, H_T1, H_RAX);
+	emit_insn(e, &(struct enc){.opcode = 0x8a,
+				   .reg = H_RAX,
+				   .rm = {.kind = RM_SLOT, .disp = CPU_OFF(vec_live)}});
+	emit_insn(e, &(struct enc){.opcode = 0x88,
+				   .reg = H_RAX,
+				   .rm = {.kind = RM_SLOT, .disp = CPU_OFF(vec_again)}});
+	emit_mov_rr(e, H_RAX, H_T1);
+}
+
+/* Back to the host's as it was.  RAX goes to T1. */
+static void restore_vec(struct emit *e)
+{
+	u8 *no;
+
+	emit_store_slot(e, H_RAX, CPU_OFF(jit_said));
+	stub_test_byte(e, CPU_OFF(vec_again));
+	no = emit_jcc(e, 4);
+	emit_insn(e, &(struct enc){.opcode = 0x8a,
+				   .reg = H_RAX,
+				   .rm = {.kind = RM_SLOT, .disp = CPU_OFF(vec_again)}});
+	emit_insn(e, &(struct enc){.opcode = 0x88,
+				   .reg = H_RAX,
+				   .rm = {.kind = RM_SLOT, .disp = CPU_OFF(vec_want)}});
+	jit_emit_load_vec(e);
+	patch_here(no, e->p);
+	emit_load_slot(e, H_T1, CPU_OFF(jit_said));
+}
+
+void stub_test_byte(struct emit *e, i32 slot)
+{
+	emit_insn(e, &(struct enc){.opcode = 0x80,
+				   .reg = 7,
+				   .rm = {.kind = RM_SLOT, .disp = slot},
+				   .imm_size = 1});
+}
+
+/* Called. */
 static void make_exec(struct emit *e, const u8 *leave)
 {
 	u8 *gone;
 
 	emit_rsp_add(e, -8);
-	emit_call_exec(e, (u64)(uintptr_t)jit_exec);
+	call_c(e, (const void *)jit_exec);
 	emit_bytes(e, (u8[]){0x84, 0xc0}, 2); /* test al, al */
 	gone = emit_jcc(e, 5);
-	load_guest(e);
+	stub_load_guest(e);
 	emit_rsp_add(e, 8);
 	emit8(e, 0xc3);
-	/* The block died: drop the two words, and out. */
+	/* Code died: drop the two words, and out. */
 	patch_here(gone, e->p);
 	emit_rsp_add(e, 16);
-	load_guest(e);
-	emit_mov_imm(e, H_T0, 0);
-	patch_here(emit_jump(e), leave);
+	stub_load_guest(e);
+	emit_jump_to(e, leave);
 }
 
 /* To the code that RAX names, or out. */
-static void make_go_on(struct emit *e, const u8 *leave)
+static void make_go_on(struct emit *e, const struct jit_stubs *s)
 {
 	emit_mov_rr(e, H_T1, H_RAX);
-	load_guest(e);
+	stub_load_guest(e);
 	emit_bytes(e, (u8[]){0x4d, 0x85, 0xdb}, 3); /* test r11, r11 */
-	patch_here(emit_jcc(e, 4), leave);
+	emit_jcc_to(e, 4, s->leave);
 	emit_load_slot(e, H_T0, CPU_OFF(st.rip));
 	emit_bytes(e, (u8[]){0x41, 0xff, 0xe3}, 3); /* jmp r11 */
 }
 
-static void make_exec_last(struct emit *e, const u8 *leave)
+static void make_call_c(struct emit *e, const void *fn, const struct jit_stubs *s)
 {
-	emit_call_exec(e, (u64)(uintptr_t)jit_exec_last);
-	make_go_on(e, leave);
+	call_c(e, fn);
+	make_go_on(e, s);
 }
 
-static void make_jump(struct emit *e, const u8 *leave)
+/* mov r10, rax; lahf; seto al; mov gs:[jit_flags], ax; mov rax, r10 */
+static void make_save_flags(struct emit *e)
 {
-	emit_store_slot(e, H_T0, CPU_OFF(st.rip));
-	emit_call_exec(e, (u64)(uintptr_t)jit_find);
-	make_go_on(e, leave);
+	stub_save_flags(e, H_T0);
+	emit8(e, 0xc3);
 }
 
-/*
- * Called, RSP 8 off, with T0 = offset in the page of what runs next: vector registers into
- * the host's, or out to the interpreter.
- */
-static void make_vec_load(struct emit *e, const u8 *leave_rip)
+static void make_load_flags(struct emit *e)
 {
-	u8 *refused;
+	stub_load_flags(e, H_T0);
+	emit8(e, 0xc3);
+}
 
+void stub_save_flags(struct emit *e, unsigned scratch)
+{
+	emit_mov_rr(e, scratch, H_RAX);
+	emit_bytes(e, (u8[]){0x9f, 0x0f, 0x90, 0xc0}, 4); /* lahf; seto al */
+	emit_insn(e, &(struct enc){.o16 = true,
+				   .opcode = 0x89,
+				   .reg = H_RAX,
+				   .rm = {.kind = RM_SLOT, .disp = CPU_OFF(jit_flags)}});
+	emit_mov_rr(e, H_RAX, scratch);
+}
+
+/* movzx eax, word gs:[jit_flags] */
+static void load_packed_flags(struct emit *e)
+{
+	emit_insn(e, &(struct enc){.map = 1,
+				   .opcode = 0xb7,
+				   .reg = H_RAX,
+				   .rm = {.kind = RM_SLOT, .disp = CPU_OFF(jit_flags)}});
+}
+
+void stub_load_flags(struct emit *e, unsigned scratch)
+{
+	emit_mov_rr(e, scratch, H_RAX);
+	load_packed_flags(e);
+	emit_bytes(e, (u8[]){0x04, 0x7f, 0x9e}, 3); /* add al, 0x7f; sahf */
+	emit_mov_rr(e, H_RAX, scratch);
+}
+
+/* --- vector registers ------------------------------------------------------------------------ */
+
+/* Called: they are in the host's then, or the interpreter goes on. */
+static u8 *make_vec_ready(struct emit *e, const struct jit_stubs *s, unsigned level)
+{
+	u8 *at = e->p, *ready, *refused;
+
+	jit_emit_test_vec(e, (u8)(1 << level));
+	ready = emit_jcc(e, 5);
+	jit_emit_want_vec(e, (u8)((2 << level) - 1));
+	emit_bytes(e, (u8[]){0x4c, 0x8b, 0x14, 0x24}, 4); /* mov r10, [rsp] */
 	emit_rsp_add(e, -8);
-	emit_store_slot(e, H_T0, CPU_OFF(jit_target));
-	store_guest(e);
-	emit_load_slot(e, H_RDI, CPU_OFF(self));
-	emit_mov_imm(e, H_RAX, (u64)(uintptr_t)jit_vec_wanted);
-	emit_bytes(e, (u8[]){0xff, 0xd0}, 2); /* call rax */
+	call_c(e, (const void *)jit_vec);
 	emit_bytes(e, (u8[]){0x84, 0xc0}, 2); /* test al, al */
 	refused = emit_jcc(e, 4);
-	load_guest(e);
+	stub_load_guest(e);
 	jit_emit_load_vec(e);
 	emit_rsp_add(e, 8);
+	patch_here(ready, e->p);
 	emit8(e, 0xc3);
 	patch_here(refused, e->p);
-	load_guest(e);
 	emit_rsp_add(e, 16);
-	emit_load_slot(e, H_T0, CPU_OFF(jit_target));
-	emit_op_slot(e, 0x03, H_T0, GPR_SLOT(GPR_PC));
-	patch_here(emit_jump(e), leave_rip);
+	stub_load_guest(e);
+	emit_jump_to(e, s->leave);
+	return at;
+}
+
+/* --- checks ------------------------------------------------------------------------------------
+ */
+
+/*
+ * Jumped to, with a return address on the stack: do the instruction in C, and go on behind it, or
+ * out.
+ */
+static u8 *make_slow(struct emit *e, const struct jit_stubs *s)
+{
+	u8 *at = e->p;
+
+	remember_vec(e);
+	emit_bytes(e, (u8[]){0x4c, 0x8b, 0x14, 0x24}, 4); /* mov r10, [rsp] */
+	emit_rsp_add(e, -8);
+	call_c(e, (const void *)jit_slow);
+	emit_rsp_add(e, 16);
+	restore_vec(e);
+	stub_load_guest(e);
+	emit_bytes(e, (u8[]){0x4d, 0x85, 0xdb}, 3); /* test r11, r11 */
+	emit_jcc_to(e, 4, s->leave);
+	stub_load_flags(e, H_T0);
+	emit_load_slot(e, H_T0, CPU_OFF(st.rip));   /* it may have been a jump */
+	emit_bytes(e, (u8[]){0x41, 0xff, 0xe3}, 3); /* jmp r11 */
+	return at;
+}
+
+static bool fill_read(struct x86_cpu *cpu, u64 lin)
+{
+	return soft_fill(cpu, lin, MEM_READ);
+}
+
+static bool fill_write(struct x86_cpu *cpu, u64 lin)
+{
+	return soft_fill(cpu, lin, MEM_WRITE);
+}
+
+/* Called by what is called: T0 is kept; ZF: there is no entry. */
+static u8 *make_fill(struct emit *e, bool write)
+{
+	u8 *at = e->p;
+
+	remember_vec(e);
+	emit_store_slot(e, H_T0, CPU_OFF(jit_lin));
+	call_c(e, write ? (const void *)fill_write : (const void *)fill_read);
+	restore_vec(e);
+	stub_load_guest(e);
+	emit_load_slot(e, H_T0, CPU_OFF(jit_lin));
+	emit_bytes(e, (u8[]){0x45, 0x84, 0xdb}, 3); /* test r11b, r11b */
+	emit8(e, 0xc3);
+	return at;
+}
+
+/* T0: linear address.  T1: the entry for it; T0 ^= tag. */
+void stub_tlb_entry(struct emit *e, bool write)
+{
+	emit_bytes(e, (u8[]){0x45, 0x89, 0xd3}, 3);    /* mov r11d, r10d */
+	emit_bytes(e, (u8[]){0x41, 0xc1, 0xeb, 8}, 4); /* shr r11d, 8 */
+	emit_bytes(e, (u8[]){0x41, 0x81, 0xe3}, 3);    /* and r11d, */
+	emit32(e, (TLB_ENTRIES - 1) << 4);
+	emit_op_slot(e, 0x03, H_T1, CPU_OFF(view));			   /* add r11, gs:[view] */
+	stub_t0_entry(e, 0x33, write ? offsetof(struct tlb_view, wr) : 0); /* xor */
+}
+
+/* op r10, [r11 + disp] */
+void stub_t0_entry(struct emit *e, u8 opcode, u32 disp)
+{
+	emit_bytes(e, (u8[]){0x4d, opcode, 0x93}, 3);
+	emit32(e, disp);
+}
+
+void stub_cmp_t0(struct emit *e, u32 imm)
+{
+	emit_bytes(e, (u8[]){0x49, 0x81, 0xfa}, 3); /* cmp r10, */
+	emit32(e, imm);
+}
+
+struct check {
+	unsigned log2_size;
+	bool write, flags, aligned;
+};
+
+static void emit_check(struct emit *e, struct check k, const u8 *fill, const u8 *slow)
+{
+	u32 tag = k.write ? offsetof(struct tlb_view, wr) : 0, size = 1u << k.log2_size;
+	u8 *odd = NULL, *again, *miss;
+
+	if (k.flags) {
+		emit_store_slot(e, H_RAX, CPU_OFF(jit_rax));
+		emit_bytes(e, (u8[]){0x9f, 0x0f, 0x90, 0xc0}, 4); /* lahf; seto al */
+		emit_insn(e, &(struct enc){.o16 = true,
+					   .opcode = 0x89,
+					   .reg = H_RAX,
+					   .rm = {.kind = RM_SLOT, .disp = CPU_OFF(jit_flags)}});
+	}
+	if (k.aligned) {
+		emit_bytes(e, (u8[]){0x41, 0xf6, 0xc2, (u8)(size - 1)}, 4); /* test r10b, */
+		odd = emit_jcc(e, 5);
+	}
+	again = e->p;
+	stub_tlb_entry(e, k.write);
+	stub_cmp_t0(e, PAGE_SIZE_4K - size);
+	miss = emit_jcc(e, 7);
+	stub_t0_entry(e, 0x03, tag + offsetof(struct tlb_ent, host)); /* add */
+	if (k.flags) {
+		emit_bytes(e, (u8[]){0x04, 0x7f, 0x9e}, 3); /* add al, 0x7f; sahf */
+		emit_load_slot(e, H_RAX, CPU_OFF(jit_rax));
+	}
+	emit8(e, 0xc3);
+
+	patch_here(miss, e->p);
+	stub_t0_entry(e, 0x33, tag);
+	if (k.flags)
+		emit_load_slot(e, H_RAX, CPU_OFF(jit_rax));
+	/* An access across the page is for C, whether or not there are entries. */
+	emit_mov_rr(e, H_T1, H_T0);
+	emit_bytes(e, (u8[]){0x41, 0x81, 0xe3, 0xff, 0x0f, 0, 0}, 7); /* and r11d, 0xfff */
+	emit_bytes(e, (u8[]){0x41, 0x81, 0xfb}, 3);		      /* cmp r11d, */
+	emit32(e, PAGE_SIZE_4K - size);
+	emit_jcc_to(e, 7, slow);
+	emit_call_to(e, fill);
+	emit_jcc_to(e, 4, slow);
+	if (k.flags)
+		load_packed_flags(e);
+	emit_jump_to(e, again);
+	if (odd) {
+		patch_here(odd, e->p);
+		if (k.flags)
+			emit_load_slot(e, H_RAX, CPU_OFF(jit_rax));
+		emit_jump_to(e, slow);
+	}
+}
+
+static void make_checks(struct emit *e, struct jit_stubs *s, const u8 *const fill[2],
+			const u8 *slow)
+{
+	for (unsigned i = 0; i < NR_SIZES * 8; i++) {
+		struct check k = {i / 8, i & 1, i & 2, i & 4};
+
+		s->check[k.log2_size][k.write][k.flags][k.aligned] = e->p;
+		emit_check(e, k, fill[k.write], slow);
+	}
+}
+
+static i32 page_slot(bool user, unsigned slot, bool write)
+{
+	return (i32)(offsetof(struct x86_cpu, pages) +
+		     ((user * PAGE_SLOTS + slot) * 2u + write) * sizeof(struct page_cache));
+}
+
+/* T1: the TLB's entry.  Copy it to the page cache, where that is allowed. */
+static void fill_page(struct emit *e, i32 slot, u32 tag)
+{
+	struct {
+		u8 opcode;
+		u32 off;
+		size_t to;
+	} steps[] = {
+		{0x8b, offsetof(struct tlb_ent, tag), offsetof(struct page_cache, tag)},
+		{0x8b, offsetof(struct tlb_ent, host), offsetof(struct page_cache, host)},
+		{0x2b, offsetof(struct tlb_ent, tag), offsetof(struct page_cache, addend)},
+	};
+	u8 *no;
+
+	stub_test_byte(e, CPU_OFF(pages_fill));
+	no = emit_jcc(e, 4);
+	emit_store_slot(e, H_RAX, CPU_OFF(jit_rax));
+	for (unsigned i = 0; i < ARRAY_SIZE(steps); i++) {
+		emit_bytes(e, (u8[]){0x49, steps[i].opcode, 0x83}, 3); /* op rax, [r11 + ] */
+		emit32(e, tag + steps[i].off);
+		emit_store_slot(e, H_RAX, slot + (i32)steps[i].to);
+	}
+	emit_load_slot(e, H_RAX, CPU_OFF(jit_rax));
+	emit_insn(e, &(struct enc){.opcode = 0xc6,
+				   .rm = {.kind = RM_SLOT, .disp = CPU_OFF(pages_used)},
+				   .imm_size = 1,
+				   .imm = 1});
+	patch_here(no, e->p);
+}
+
+static void emit_page_miss(struct emit *e, i32 slot, bool write, const u8 *fill)
+{
+	u32 tag = write ? offsetof(struct tlb_view, wr) : 0;
+	u8 *again, *miss, *crosses, *none;
+
+	emit_op_slot(e, 0x33, H_T0, slot); /* xor r10, gs:[tag] */
+	again = e->p;
+	stub_tlb_entry(e, write);
+	emit_bytes(e, (u8[]){0x4c, 0x3b, 0x54, 0x24, 8}, 5); /* cmp r10, [rsp + 8] */
+	miss = emit_jcc(e, 7);
+	fill_page(e, slot, tag);
+	stub_t0_entry(e, 0x03, tag + offsetof(struct tlb_ent, host)); /* add */
+	/* r11 = host - tag */
+	emit_store_slot(e, H_T0, CPU_OFF(jit_lin));
+	emit_bytes(e, (u8[]){0x4d, 0x8b, 0x93}, 3); /* mov r10, [r11 + host] */
+	emit32(e, tag + offsetof(struct tlb_ent, host));
+	stub_t0_entry(e, 0x2b, tag); /* sub r10, [r11 + tag] */
+	emit_mov_rr(e, H_T1, H_T0);
+	emit_load_slot(e, H_T0, CPU_OFF(jit_lin));
+	emit_bytes(e, (u8[]){0xa8, 0}, 2);    /* test al, 0: not above */
+	emit_bytes(e, (u8[]){0xc2, 8, 0}, 3); /* ret 8 */
+
+	patch_here(miss, e->p);
+	stub_t0_entry(e, 0x33, tag);
+	emit_mov_rr(e, H_T1, H_T0);
+	emit_bytes(e, (u8[]){0x41, 0x81, 0xe3, 0xff, 0x0f, 0, 0}, 7); /* and r11d, 0xfff */
+	emit_bytes(e, (u8[]){0x4c, 0x3b, 0x5c, 0x24, 8}, 5);	      /* cmp r11, [rsp + 8] */
+	crosses = emit_jcc(e, 7);
+	emit_bytes(e, (u8[]){0x48, 0x8d, 0x64, 0x24, 0xf8}, 5); /* lea rsp, [rsp - 8] */
+	emit_call_to(e, fill);
+	emit_bytes(e, (u8[]){0x48, 0x8d, 0x64, 0x24, 8}, 5); /* lea rsp, [rsp + 8] */
+	emit_jcc_to(e, 5, again);
+	none = e->p;
+	patch_here(crosses, none);
+	emit_bytes(e, (u8[]){0x41, 0xbb, 1, 0, 0, 0}, 6); /* mov r11d, 1 */
+	emit_bytes(e, (u8[]){0x41, 0x83, 0xfb, 0}, 4);	  /* cmp r11d, 0: above */
+	emit_bytes(e, (u8[]){0xc2, 8, 0}, 3);		  /* ret 8 */
+}
+
+static void make_page_misses(struct emit *e, struct jit_stubs *s, const u8 *const fill[2])
+{
+	for (unsigned i = 0; i < 2 * PAGE_SLOTS * 2; i++) {
+		bool write = i & 1, user = i / 2 >= PAGE_SLOTS;
+		unsigned slot = i / 2 % PAGE_SLOTS;
+
+		s->page_miss[user][slot][write] = e->p;
+		emit_page_miss(e, page_slot(user, slot, write), write, fill[write]);
+	}
 }
 
 void jit_make_stubs(struct jit *j)
 {
 	struct emit e = {.p = j->rw, .end = j->rw + j->size / NR_HALVES};
-	const u8 *leave_t0;
+	struct jit_stubs *s = &j->stubs;
+	const u8 *leave_t0, *fill[2];
 
-	j->stubs.enter = (void *)(uintptr_t)jit_rx(j, e.p);
+	s->enter = (void *)(uintptr_t)jit_rx(j, e.p);
 	make_enter(&e);
 
+	s->leave_link = e.p;
+	emit_pop(&e, H_T0);
 	leave_t0 = e.p;
-	j->stubs.leave_link = e.p;
 	make_leave(&e);
 
-	j->stubs.leave_rip = e.p;
+	s->leave_rip = e.p;
 	emit_store_slot(&e, H_T0, CPU_OFF(st.rip));
-	j->stubs.leave = e.p;
+	s->leave = e.p;
 	emit_mov_imm(&e, H_T0, 0);
-	patch_here(emit_jump(&e), leave_t0);
+	emit_jump_to(&e, leave_t0);
 
-	j->stubs.exec = e.p;
-	make_exec(&e, leave_t0);
+	s->exec = e.p;
+	make_exec(&e, s->leave);
+	s->exec_last = e.p;
+	make_call_c(&e, (const void *)jit_exec_last, s);
+	s->jump = e.p;
+	emit_store_slot(&e, H_T0, CPU_OFF(st.rip));
+	make_call_c(&e, (const void *)jit_find, s);
+	s->hot = e.p;
+	make_call_c(&e, (const void *)jit_hot, s);
+	for (unsigned level = 0; level < ARRAY_SIZE(s->vec_ready); level++)
+		s->vec_ready[level] = make_vec_ready(&e, s, level);
+	s->save_flags = e.p;
+	make_save_flags(&e);
+	s->load_flags = e.p;
+	make_load_flags(&e);
 
-	j->stubs.exec_last = e.p;
-	make_exec_last(&e, j->stubs.leave);
-
-	j->stubs.jump = e.p;
-	make_jump(&e, j->stubs.leave);
-
-	j->stubs.vec_load = e.p;
-	make_vec_load(&e, j->stubs.leave_rip);
-
+	fill[0] = make_fill(&e, false);
+	fill[1] = make_fill(&e, true);
+	s->slow = make_slow(&e, s);
+	make_checks(&e, s, fill, s->slow);
+	make_page_misses(&e, s, fill);
+	jit_make_flow_stubs(&e, s);
 	j->stubs_end = j->at = (u8 *)(((uintptr_t)e.p + 63) & ~63ull);
 }

@@ -299,14 +299,14 @@ static void emit_vex(struct tr *t, const struct op *op, const struct insn *in)
 	u8 bytes[VEX_MAX];
 
 	if (op->flags & OP_MEM) {
-		tr_address(t, op, op->size, store, in->attr & A_ALIGN ? op->size : 1);
+		tr_memory_at_t0(t, op, op->size, store, in->attr & A_ALIGN ? op->size : 1);
 		at.rm_kind = VEX_RM_MEM;
 		at.rm = H_T0;
 	} else {
 		tr_flags_for(t, op);
 	}
 	if (from_reg)
-		at.reg = (u8)(home >= 0 ? home : H_T1);
+		at.reg = home >= 0 ? (u8)home : tr_use_temp(t);
 	if (!(op->flags & OP_MEM) && has_gpr_rm(in)) {
 		int g = tr_home(op->rm >> 3);
 
@@ -316,7 +316,7 @@ static void emit_vex(struct tr *t, const struct op *op, const struct insn *in)
 	}
 	emit_bytes(&t->e, bytes, vex_encode(bytes, op, &at));
 	if (from_reg && home < 0)
-		emit_store_slot(&t->e, H_T1, GPR_SLOT(op->reg >> 3));
+		emit_store_slot(&t->e, t->temp, GPR_SLOT(op->reg >> 3));
 }
 
 static void emit_sse(struct tr *t, const struct op *op)
@@ -339,8 +339,8 @@ static void emit_sse(struct tr *t, const struct op *op)
 			.imm = op->imm};
 
 	if (op->flags & OP_MEM) {
-		tr_address(t, op, op->size, in_modrm_rm(in->dst), in->attr & A_ALIGN ? 16 : 1);
-		i.rm = (struct rm_operand){.kind = RM_AT_T0};
+		tr_memory(t, op, op->size, in_modrm_rm(in->dst), in->attr & A_ALIGN ? 16 : 1);
+		i.rm = t->mem;
 	} else {
 		tr_flags_for(t, op);
 		use_rm(&i, op, is_xmm(rm_operand));
@@ -348,10 +348,12 @@ static void emit_sse(struct tr *t, const struct op *op)
 	if (in->mrm & MRM_EXT)
 		i.reg = op->modrm >> 3 & 7; /* shifts by an immediate */
 	else if (!is_xmm(reg_operand))
-		i.reg = (u8)(home >= 0 ? home : H_T1);
+		i.reg = (u8)(home >= 0 ? home : t->temp);
+	if (home < 0 && t->temp == H_T1)
+		tr_clobber_t1(t);
 	emit_insn(&t->e, &i);
 	if (to_gpr && home < 0)
-		emit_store_slot(&t->e, H_T1, GPR_SLOT(op->reg >> 3));
+		emit_store_slot(&t->e, t->temp, GPR_SLOT(op->reg >> 3));
 }
 
 void tr_emit_vec(struct tr *t, const struct op *op)

@@ -32,6 +32,11 @@ static struct block *hash_find(struct soft *s, const u8 *host, block_key key)
 	return NULL;
 }
 
+struct block *soft_block_at(struct soft *s, const u8 *host, block_key key)
+{
+	return hash_find(s, host, key);
+}
+
 /* --- memory for blocks ------------------------------------------------------------------- */
 
 bool soft_all_past(struct soft *s, u64 e)
@@ -61,8 +66,9 @@ static bool next_chunk(struct soft *s)
 	if (s->nr_chunks == ARRAY_SIZE(s->chunks))
 		return false;
 
-	u8 *mem =
-		mmap(NULL, CHUNK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	u8 *at = s->arena ? s->arena + (size_t)s->nr_chunks * CHUNK_SIZE : NULL;
+	u8 *mem = mmap(at, CHUNK_SIZE, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | (at ? MAP_FIXED : 0), -1, 0);
 
 	if (mem == MAP_FAILED)
 		return false;
@@ -723,7 +729,7 @@ void soft_destroy(struct machine *m)
 	if (!s)
 		return;
 	as_unlisten(m->mem, &s->listener);
-	for (unsigned i = 0; i < s->nr_chunks; i++)
+	for (unsigned i = 0; i < s->nr_chunks && !s->arena; i++)
 		munmap(s->chunks[i].mem, CHUNK_SIZE);
 	munmap(s->pages, s->nr_pages * sizeof(*s->pages) + 1);
 	pthread_mutex_destroy(&s->lock);

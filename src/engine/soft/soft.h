@@ -46,6 +46,7 @@ enum {
 	BLOCK_HASH_BITS = 16,
 	CHUNK_SIZE = 4 << 20,
 	MAX_CHUNKS = 8, /* block memory before all of it is flushed */
+	BLOCK_ARENA = 2 * MAX_CHUNKS * CHUNK_SIZE,
 };
 
 /* What decoding depends on, beside the bytes. */
@@ -66,10 +67,13 @@ struct block {
 	u16 page_off; /* offset in its page of the first byte */
 	struct {
 		u16 off, len;
-	} peek[2];	  /* bytes elsewhere in the page that a translation depends on */
-	_Atomic u16 runs; /* the translator's: how often it was entered */
-	exec_fn *first;	  /* likewise: what ops[0].fn was before it counted */
-	void *code;	  /* likewise, or NULL; soft->lock */
+	} peek[2];		   /* bytes elsewhere in the page that a translation depends on */
+	_Atomic u16 runs;	   /* the translator's: how often it was entered */
+	exec_fn *first;		   /* likewise: what ops[0].fn was before it counted */
+	void *code;		   /* likewise, or NULL; soft->lock */
+	i32 heat;		   /* likewise: counted down by its code */
+	u16 live[2];		   /* likewise: flags that what follows reads: not taken, taken */
+	struct jit_member *member; /* likewise: traces that it is part of */
 	struct op ops[];
 };
 
@@ -92,6 +96,7 @@ struct page_info {
 struct jit_link;
 struct lockstep;
 struct shadow;
+struct jit_member;
 
 /* --- per vCPU ------------------------------------------------------------------------------ */
 
@@ -114,7 +119,7 @@ enum { JUMP_BITS = 11, JUMP_ENTRIES = 1 << JUMP_BITS, JUMP_PAGE_BITS = 9 };
 
 struct jump_ent {
 	u64 lin;
-	const void *code;
+	const void *code; /* where there is no entry: soft->no_jump */
 };
 
 /* That of kernel or user mode, with what is known of its entries, so as to keep what is good. */
@@ -133,6 +138,7 @@ struct ex_ent {	 /* instruction TLB */
 
 /* The translations of one address space (PCID). */
 struct soft_ctx {
+	const struct soft *soft;
 	u16 pcid;
 	bool valid;
 	u64 used;	       /* for the choice of a victim */
@@ -204,7 +210,8 @@ struct soft {
 	struct block *_Atomic hash[1 << BLOCK_HASH_BITS];
 	struct chunk chunks[2 * MAX_CHUNKS];
 	unsigned nr_chunks; /* in use or retired */
-	int chunk;	    /* filled now; -1: none */
+	u8 *arena; /* a translator's: address space for all of them, near its code; or NULL */
+	int chunk; /* filled now; -1: none */
 	unsigned live_chunks;
 	_Atomic u64 epoch;
 	struct page_info *pages; /* by offset in m->ram */
@@ -221,6 +228,8 @@ struct soft {
 	void (*killed)(struct soft *s, struct block *b);
 	void (*flushed)(struct soft *s, u64 epoch);
 	void *engine_data;
+	const void *no_jump;
+	void *no_page;	 /* its page caches without an entry name this: never to be touched */
 	_Atomic u64 dma; /* how often somebody else than a vCPU wrote memory */
 	u64 kills_store, kills_dma, kills_flush; /* blocks that died; soft->lock */
 	_Atomic bool flush_wanted;		 /* give up all blocks at the next look-up */
@@ -305,9 +314,12 @@ static inline struct jump_ent *soft_jumps(const struct soft_cpu *sc)
 	return sc->ctx->jumps[!!(sc->key & KEY_USER)].ent;
 }
 
+/* A multiplication, since translated code does it in two instructions. */
+enum { JUMP_MULTIPLIER = 0x61c88647 };
+
 static inline unsigned jump_index(u64 lin)
 {
-	return (unsigned)(lin ^ lin >> JUMP_BITS) & (JUMP_ENTRIES - 1);
+	return (u32)lin * (u32)JUMP_MULTIPLIER >> (32 - JUMP_BITS);
 }
 
 /* Code for lin, where the CPU is, may be entered at code. */
@@ -315,6 +327,15 @@ void soft_add_jump(struct soft_cpu *sc, u64 lin, const void *code);
 
 /* Empty a context's. */
 void soft_clear_jumps(struct soft_ctx *c);
+
+/*
+ * Make room in the TLB's current view for an access to the byte at lin, as translated code
+ * makes it.  False if there is no entry then, for whatever reason: nothing is raised.
+ */
+bool soft_fill(struct x86_cpu *cpu, u64 lin, enum mem_access acc);
+
+/* The block of the code at host in the mode, if there is one.  soft->lock held. */
+struct block *soft_block_at(struct soft *s, const u8 *host, block_key key);
 
 /* [off, off + len) of the page are code now.  soft->lock held. */
 void soft_claim_granules(struct page_info *page, unsigned off, unsigned len);

@@ -12,6 +12,21 @@
 #include "isa/x86/flags.h"
 #include "sundog/err.h"
 
+/* Page caches without an entry; see page_cache in cpu.h. */
+#define NO_PAGE (1ull << 63)
+
+static void pages_clear(struct x86_cpu *cpu)
+{
+	struct page_cache *p = &cpu->pages[0][0][0];
+	u64 host = (u64)(uintptr_t)soft_cpu(cpu)->soft->no_page;
+
+	if (!cpu->pages_used)
+		return;
+	for (unsigned i = 0; i < sizeof(cpu->pages) / sizeof(*p); i++)
+		p[i] = (struct page_cache){NO_PAGE, host, host - NO_PAGE};
+	cpu->pages_used = false;
+}
+
 static void view_clear(struct tlb_view *v)
 {
 	for (unsigned i = 0; i < TLB_ENTRIES; i++)
@@ -31,15 +46,18 @@ static void jc_drop(struct soft_ctx *c, u64 groups, bool (*keep)(const struct jc
 	}
 }
 
-/* Nothing is looked up by an address that is not canonical. */
-#define NO_LIN (1ull << 63)
+/*
+ * No entry is an entry for this address, for which there never is another one: it leads to the
+ * routine that looks further.
+ */
+#define NO_LIN (~0ull)
 
-static void jumps_clear(struct jumps *j)
+static void jumps_clear(const struct soft *s, struct jumps *j)
 {
 	if (!j->used)
 		return;
 	for (unsigned i = 0; i < JUMP_ENTRIES; i++)
-		j->ent[i].lin = NO_LIN;
+		j->ent[i] = (struct jump_ent){NO_LIN, s->no_jump};
 	memset(j->pages, 0, sizeof(j->pages));
 	j->used = j->local = j->low = j->high = false;
 }
@@ -47,7 +65,7 @@ static void jumps_clear(struct jumps *j)
 void soft_clear_jumps(struct soft_ctx *c)
 {
 	for (unsigned k = 0; k < ARRAY_SIZE(c->jumps); k++)
-		jumps_clear(&c->jumps[k]);
+		jumps_clear(c->soft, &c->jumps[k]);
 }
 
 static unsigned jump_page(u64 lin)
@@ -63,6 +81,8 @@ void soft_add_jump(struct soft_cpu *sc, u64 lin, const void *code)
 	const struct ex_ent *x = &sc->ctx->ex[lin >> PAGE_BITS & (EX_ENTRIES - 1)];
 	u64 tag = (lin & ~0xfffull) | is_user(sc->cpu);
 
+	if (lin == NO_LIN)
+		return;
 	j->ent[jump_index(lin)] = (struct jump_ent){lin, code};
 	j->pages[jump_page(lin) / 64] |= 1ull << jump_page(lin) % 64;
 	j->used = true;
@@ -82,7 +102,7 @@ static void jumps_drop_page(struct soft_ctx *c, u64 page, bool large)
 
 		if (j->pages[jump_page(page) / 64] >> jump_page(page) % 64 & 1 ||
 		    (large && ((i64)page < 0 ? j->high : j->low)))
-			jumps_clear(j);
+			jumps_clear(c->soft, j);
 	}
 }
 
@@ -151,7 +171,7 @@ static void ctx_clear_local(struct soft_ctx *c)
 	c->jc_local = 0;
 	for (unsigned k = 0; k < ARRAY_SIZE(c->jumps); k++)
 		if (c->jumps[k].local)
-			jumps_clear(&c->jumps[k]);
+			jumps_clear(c->soft, &c->jumps[k]);
 }
 
 /*
@@ -227,6 +247,7 @@ static struct soft_ctx *ctx_get(struct soft_cpu *sc, u16 pcid)
 			c = sc->ctxs[victim] = calloc(1, sizeof(*c));
 		if (!c) /* out of memory: the first context always exists */
 			c = sc->ctxs[0];
+		c->soft = sc->soft;
 		c->jumps[0].used = c->jumps[1].used = true; /* zero is not empty */
 		ctx_clear(c);
 		c->pcid = pcid;
@@ -266,6 +287,11 @@ void soft_view_changed(struct x86_cpu *cpu)
 	sc->key = (block_key)(cpu->code_size | (is_user(cpu) ? KEY_USER : 0) |
 			      (!cpu->code64 && cpu->st.seg[SEG_CS].limit != ~0u ? KEY_LIMITED : 0));
 	cpu->jump_cache = soft_jumps(sc);
+	/* Not what only AC allows: translated code's page caches do not know of it. */
+	cpu->pages_fill = !sc->slow_access &&
+			  (is_user(cpu) || !(cpu->st.cr4 & CR4_SMAP) || !(cpu->st.rflags & FL_AC));
+	if (sc->slow_access || sc->shadow)
+		pages_clear(cpu);
 	cpu->view = sc->slow_access ? &sc->no_view
 		    : cpu->shadowed ? &sc->shadow->views[view_kind(cpu)]
 				    : &sc->ctx->views[view_kind(cpu)];
@@ -282,6 +308,7 @@ void soft_cr3_written(struct x86_cpu *cpu, bool keep_pcid)
 
 	if (!sc)
 		return;
+	pages_clear(cpu);
 	sc->ctx = ctx_get(sc, current_pcid(cpu));
 	if (!keep_pcid)
 		ctx_clear_local(sc->ctx);
@@ -292,7 +319,10 @@ void soft_flush_page(struct x86_cpu *cpu, u64 lin)
 {
 	struct soft_cpu *sc = soft_cpu(cpu);
 
-	for (unsigned i = 0; sc && i < NR_CONTEXTS; i++)
+	if (!sc)
+		return;
+	pages_clear(cpu);
+	for (unsigned i = 0; i < NR_CONTEXTS; i++)
 		if (sc->ctxs[i] && sc->ctxs[i]->valid)
 			ctx_clear_page(sc->ctxs[i], lin & ~0xfffull);
 }
@@ -302,8 +332,10 @@ void soft_flush_page_pcid(struct x86_cpu *cpu, u16 pcid, u64 lin)
 	struct soft_cpu *sc = soft_cpu(cpu);
 	struct soft_ctx *c = sc ? ctx_find(sc, pcid) : NULL;
 
-	if (c)
-		ctx_clear_page(c, lin & ~0xfffull);
+	if (!c)
+		return;
+	pages_clear(cpu);
+	ctx_clear_page(c, lin & ~0xfffull);
 }
 
 void soft_flush_pcid(struct x86_cpu *cpu, u16 pcid, bool globals)
@@ -311,15 +343,19 @@ void soft_flush_pcid(struct x86_cpu *cpu, u16 pcid, bool globals)
 	struct soft_cpu *sc = soft_cpu(cpu);
 	struct soft_ctx *c = sc ? ctx_find(sc, pcid) : NULL;
 
-	if (c && globals)
+	if (!c)
+		return;
+	pages_clear(cpu);
+	if (globals)
 		ctx_clear(c);
-	else if (c)
+	else
 		ctx_clear_local(c);
 }
 
 static void flush_contexts(struct soft_cpu *sc, bool globals)
 {
 	memset(sc->cpu->frames, 0, sizeof(sc->cpu->frames));
+	pages_clear(sc->cpu);
 	for (unsigned i = 0; i < NR_CONTEXTS; i++) {
 		struct soft_ctx *c = sc->ctxs[i];
 
@@ -367,6 +403,7 @@ void soft_tlb_protect(struct soft *s, const u8 *host_page, u8 cpus)
 	for (unsigned i = 0; i < s->nr_cpus; i++) {
 		if (!(cpus >> i & 1))
 			continue;
+		pages_clear(s->cpus[i]->cpu);
 		for (unsigned n = 0; s->cpus[i]->shadow && n < NR_VIEWS; n++)
 			view_protect(&s->cpus[i]->shadow->views[n], (u64)(uintptr_t)host_page);
 		for (unsigned k = 0; k < NR_CONTEXTS; k++) {
@@ -405,26 +442,14 @@ static void raise_not_canonical(struct x86_cpu *cpu, unsigned seg)
 	x86_raise_err(cpu, seg == SEG_SS ? X86_SS : X86_GP, 0);
 }
 
-/* Walk the page tables for lin; raises #PF, or #GP/#SS where lin is not canonical. */
-static void translate(struct x86_cpu *cpu, unsigned seg, u64 lin, enum mem_access acc,
-		      struct target *t)
+/* What is at the end of a walk. */
+static void find_target(struct x86_cpu *cpu, const struct page_walk *w, struct target *t)
 {
 	struct machine *m = cpu->v.machine;
-	bool system = seg == SEG_SYSTEM;
-	struct page_walk w;
-	gpa_t page;
+	gpa_t page = w->gpa & ~0xfffull;
 	u8 *host;
 
-	if (cpu->long_mode && !canonical(lin))
-		raise_not_canonical(cpu, seg);
-	if (!cpu->long_mode)
-		lin = (u32)lin;
-	if (x86_walk(cpu, lin, acc, !system && is_user(cpu), !system && cpu->st.rflags & FL_AC,
-		     WALK_COMMIT, &w))
-		raise_page_fault(cpu, lin, w.error);
-
-	page = w.gpa & ~0xfffull;
-	*t = (struct target){.gpa = w.gpa, .global = w.global, .large = w.page_bits > PAGE_BITS};
+	*t = (struct target){.gpa = w->gpa, .global = w->global, .large = w->page_bits > PAGE_BITS};
 	if (page == atomic_load_explicit(&cpu->v.lapic_page, memory_order_relaxed))
 		return;
 	/* A page that one region does not fill goes byte by byte through the bus. */
@@ -435,8 +460,25 @@ static void translate(struct x86_cpu *cpu, unsigned seg, u64 lin, enum mem_acces
 	}
 	if (!host)
 		return;
-	t->host = t->ram = host + (w.gpa - page);
+	t->host = t->ram = host + (w->gpa - page);
 	t->page = soft_page(soft_cpu(cpu)->soft, t->host);
+}
+
+/* Walk the page tables for lin; raises #PF, or #GP/#SS where lin is not canonical. */
+static void translate(struct x86_cpu *cpu, unsigned seg, u64 lin, enum mem_access acc,
+		      struct target *t)
+{
+	bool system = seg == SEG_SYSTEM;
+	struct page_walk w;
+
+	if (cpu->long_mode && !canonical(lin))
+		raise_not_canonical(cpu, seg);
+	if (!cpu->long_mode)
+		lin = (u32)lin;
+	if (x86_walk(cpu, lin, acc, !system && is_user(cpu), !system && cpu->st.rflags & FL_AC,
+		     WALK_COMMIT, &w))
+		raise_page_fault(cpu, lin, w.error);
+	find_target(cpu, &w, t);
 }
 
 static void set_bit(u64 *bits, unsigned i, bool on)
@@ -512,6 +554,23 @@ static void resolve_shadow(struct x86_cpu *cpu, u64 lin, enum mem_access acc,
 	else if (!hit && acc == MEM_WRITE)
 		silent = t->page && claim_writer(sc, t->page);
 	t->host = shadow_fill(cpu, lin, acc, kind, silent, t->ram);
+}
+
+bool soft_fill(struct x86_cpu *cpu, u64 lin, enum mem_access acc)
+{
+	enum tlb_view_kind kind = view_kind(cpu);
+	struct page_walk w;
+	struct target t;
+
+	if (soft_cpu(cpu)->slow_access || cpu->shadowed || !canonical(lin))
+		return false;
+	if (x86_walk(cpu, lin, acc, is_user(cpu), cpu->st.rflags & FL_AC, WALK_RAM, &w))
+		return false;
+	find_target(cpu, &w, &t);
+	if (!t.host)
+		return false;
+	install(cpu, lin, acc, &t, kind);
+	return lookup(cpu, lin, acc, kind) != NULL;
 }
 
 /* lin within one page: host RAM or a device, with rights checked and the TLB filled. */
@@ -795,11 +854,14 @@ int soft_cpu_init(struct vcpu *v, struct err *e)
 	sc->soft = s;
 	sc->shot = shot;
 	sc->ctxs[0] = sc->ctx = c;
+	c->soft = s;
 	c->jumps[0].used = c->jumps[1].used = true;
 	c->valid = true;
 	ctx_clear(c);
 	view_clear(&sc->no_view);
 	cpu->soft = sc;
+	cpu->pages_used = true; /* zero is not empty */
+	pages_clear(cpu);
 	s->cpus[v->index] = sc;
 	if (s->nr_cpus <= v->index)
 		s->nr_cpus = v->index + 1;

@@ -67,6 +67,17 @@ struct frame_ent {
 /* How much of the vector registers: each needs those before it. */
 enum { VEC_XMM = 1, VEC_YMM = 2, VEC_ZMM = 4, VEC_ALL_XMM = 1, VEC_ALL_YMM = 3, VEC_ALL_ZMM = 7 };
 
+/*
+ * The last page that translated code met through a base register (or segment, or none): hit as
+ * in a TLB entry.  Tables of user and of kernel code; filled from the current view only.
+ */
+enum { PAGE_SLOT_FS = 16, PAGE_SLOT_GS, PAGE_SLOT_NONE, PAGE_SLOTS };
+
+struct page_cache {
+	u64 tag, host; /* as in struct tlb_ent */
+	u64 addend;    /* host - tag */
+};
+
 struct x86_cpu {
 	struct vcpu v;	     /* first: container_of-free casts both ways */
 	struct cpu_state st; /* v.state points here */
@@ -92,10 +103,18 @@ struct x86_cpu {
 	struct x86_cpu *self;
 	const void *jump_cache; /* the current one: engine/soft */
 	u64 jit_target;		/* of an indirect call, while its return address is stored */
+	u64 jit_lin;		/* scratch of the shared routines ... */
+	u64 jit_rax, jit_pin, jit_said;
+	const struct op *jit_op; /* ... and the instruction they serve */
 	u32 host_mxcsr;
-	u8 vec_live;   /* vector registers and MXCSR are the host's now: VEC_* */
-	u8 vec_want;   /* what they were loaded to, or are to be */
-	u16 jit_flags; /* arithmetic flags: LAHF's byte << 8 | OF */
+	u8 vec_live;		/* vector registers and MXCSR are the host's now: VEC_* */
+	u8 vec_want;		/* what they were loaded to, or are to be */
+	u8 vec_again;		/* what they were before a call of C, and have to be behind it */
+	_Atomic bool jit_leave; /* code was killed: leave at the next return from C */
+	u16 jit_flags;		/* arithmetic flags: LAHF's byte << 8 | OF */
+	bool pages_fill;	/* may pages[] be filled from the current view? */
+	bool pages_used;	/* something in pages[] is filled */
+	struct page_cache pages[2][PAGE_SLOTS][2]; /* kernel and user, slot, read and write */
 
 	/* Instrumentation: any of these makes the engine step one instruction at a time. */
 	bool careful;	/* TF, DR7 breakpoints, or the debugger: see x86_update_careful() */

@@ -61,14 +61,14 @@ u8 *x86_ram_frame(struct x86_cpu *cpu, gpa_t page)
 static u64 entry_read(struct x86_cpu *cpu, gpa_t gpa, unsigned size, enum walk_mode mode)
 {
 	struct addrspace *mem = cpu->v.machine->mem;
-	u8 *frame = mode == WALK_COMMIT ? x86_ram_frame(cpu, gpa & ~0xfffull) : NULL;
+	u8 *frame = mode != WALK_PEEK ? x86_ram_frame(cpu, gpa & ~0xfffull) : NULL;
 	u8 *host = frame ? frame + (gpa & 0xfff) : as_ram(mem, gpa, size, false);
 
 	if (host && cpu->shadowed && mode == WALK_COMMIT)
 		host = soft_shadow(cpu, host, false);
 	if (host)
 		return ram_load(host, size);
-	return mode == WALK_PEEK ? 0 : vcpu_load(&cpu->v, mem, gpa, size);
+	return mode != WALK_COMMIT ? 0 : vcpu_load(&cpu->v, mem, gpa, size);
 }
 
 /* Set bits in an entry if it still is what we read; what is not RAM stays as it is. */

@@ -62,6 +62,7 @@ struct page_walk {
 
 enum walk_mode {
 	WALK_COMMIT, /* sets A and D bits (atomically), checks rights */
+	WALK_RAM,    /* the same, but what is not RAM is not present: no device is asked */
 	WALK_PEEK,   /* no side effects, no rights: for the debugger and the autopsy */
 };
 

@@ -1,0 +1,503 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * flow.c - branches, calls and returns, and what follows a block.
+ *
+ * Within the page a branch is a jump that is patched once there is code where it leads.  To other
+ * pages it goes through the jump cache.  What is not found there is done by the instruction's
+ * exec function, which also raises what is due; so nothing is changed before.
+ */
+#include "engine/jit/translate.h"
+
+/* --- by the jump cache ------------------------------------------------------------------------ */
+
+static void compare_pending(struct emit *e)
+{
+	emit_insn(e, &(struct enc){.opcode = 0x83,
+				   .reg = 7,
+				   .rm = {.kind = RM_SLOT, .disp = CPU_OFF(v.pending)},
+				   .imm_size = 1});
+}
+
+/* T0: RIP.  T1: the entry for it; two jumps that are taken if there is none, or if to leave. */
+static void look_up(struct emit *e, u8 *miss[2])
+{
+	compare_pending(e);
+	miss[0] = emit_jcc(e, 5);
+	emit_bytes(e, (u8[]){0x45, 0x69, 0xda}, 3); /* imul r11d, r10d, */
+	emit32(e, JUMP_MULTIPLIER);
+	emit_bytes(e, (u8[]){0x41, 0xc1, 0xeb, 32 - JUMP_BITS}, 4); /* shr r11d, */
+	emit_bytes(e, (u8[]){0x41, 0xc1, 0xe3, 4}, 4);		    /* shl r11d, 4 */
+	emit_op_slot(e, 0x03, H_T1, CPU_OFF(jump_cache));
+	emit_bytes(e, (u8[]){0x4d, 0x3b, 0x53, offsetof(struct jump_ent, lin)}, 4); /* cmp r10, */
+	miss[1] = emit_jcc(e, 5);
+}
+
+static void jump_to_entry(struct emit *e)
+{
+	emit_bytes(e, (u8[]){0x41, 0xff, 0x63, offsetof(struct jump_ent, code)}, 4); /* jmp */
+}
+
+/* mov r11, [r11 + code]; mov gs:[jit_target], r11 */
+static void keep_entry(struct emit *e)
+{
+	emit_bytes(e, (u8[]){0x4d, 0x8b, 0x5b, offsetof(struct jump_ent, code)}, 4);
+	emit_store_slot(e, H_T1, CPU_OFF(jit_target));
+}
+
+/* jmp gs:[jit_target] */
+static void jump_to_kept(struct emit *e)
+{
+	emit_insn(e, &(struct enc){.opcode = 0xff,
+				   .reg = 4,
+				   .rm = {.kind = RM_SLOT, .disp = CPU_OFF(jit_target)}});
+}
+
+static void load_t0_at_t0(struct emit *e)
+{
+	emit_bytes(e, (u8[]){0x4d, 0x8b, 0x12}, 3); /* mov r10, [r10] */
+}
+
+static void patch_all(struct emit *e, u8 *const from[], unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (from[i])
+			patch_here(from[i], e->p);
+}
+
+/* --- shared routines
+ * ------------------------------------------------------------------------------ */
+
+/* op r10, [r11 + member of struct op]: 1, 2 or 8 bytes; clobbers nothing else. */
+static void load_member(struct emit *e, unsigned size, unsigned off)
+{
+	if (size == 8)
+		emit_bytes(e, (u8[]){0x4d, 0x03, 0x53, (u8)off}, 4); /* add r10, */
+	else
+		emit_bytes(e, (u8[]){0x45, 0x0f, size == 1 ? 0xb6 : 0xb7, 0x53, (u8)off}, 5);
+}
+
+/* T1: op.  T0 = the address behind it; T1 is op again. */
+static void next_of_op(struct emit *e)
+{
+	load_member(e, 1, offsetof(struct op, len));
+	emit_op_slot(e, 0x03, H_T0, GPR_SLOT(GPR_PC));
+	emit_store_slot(e, H_T0, CPU_OFF(jit_lin));
+	load_member(e, 2, offsetof(struct op, off));
+	emit_op_slot(e, 0x03, H_T0, CPU_OFF(jit_lin));
+}
+
+/* T1: op.  T0 = where it branches to. */
+static void target_of_op(struct emit *e)
+{
+	next_of_op(e);
+	load_member(e, 8, offsetof(struct op, imm));
+}
+
+static void keep_op(struct emit *e)
+{
+	emit_store_slot(e, H_T1, CPU_OFF(jit_op));
+}
+
+/* The exec function does the op that was kept. */
+static void by_kept_op(struct emit *e, const struct jit_stubs *s)
+{
+	emit_load_slot(e, H_T0, CPU_OFF(jit_op));
+	emit_jump_to(e, s->exec_last);
+}
+
+static void jump_by_cache(struct emit *e, const struct jit_stubs *s)
+{
+	u8 *miss[2];
+
+	look_up(e, miss);
+	jump_to_entry(e);
+	patch_all(e, miss, 2);
+	by_kept_op(e, s);
+}
+
+/* T0: address of 8 bytes of the stack, which becomes the host's, or a jump is taken. */
+static u8 *check_stack(struct emit *e, bool write)
+{
+	u32 tag = write ? offsetof(struct tlb_view, wr) : 0;
+	u8 *miss;
+
+	stub_tlb_entry(e, write);
+	stub_cmp_t0(e, PAGE_SIZE_4K - 8);
+	miss = emit_jcc(e, 7);
+	stub_t0_entry(e, 0x03, tag + offsetof(struct tlb_ent, host));
+	return miss;
+}
+
+static void make_ret(struct emit *e, struct jit_stubs *s)
+{
+	u8 *miss[3];
+
+	s->ret = e->p;
+	keep_op(e);
+	emit_mov_rr(e, H_T0, H_GUEST_RSP);
+	miss[2] = check_stack(e, false);
+	load_t0_at_t0(e);
+	look_up(e, miss);
+	emit_lea(e, H_GUEST_RSP, H_GUEST_RSP, -1, 0, 8);
+	jump_to_entry(e);
+	patch_all(e, miss, 3);
+	by_kept_op(e, s);
+}
+
+static void make_push_next(struct emit *e, struct jit_stubs *s)
+{
+	u8 *miss;
+
+	s->push_next = e->p;
+	keep_op(e);
+	next_of_op(e);
+	emit_store_slot(e, H_T0, CPU_OFF(jit_lin));
+	emit_lea(e, H_T0, H_GUEST_RSP, -1, 0, -8);
+	miss = check_stack(e, true);
+	emit_load_slot(e, H_T1, CPU_OFF(jit_lin));
+	emit_bytes(e, (u8[]){0x4d, 0x89, 0x1a}, 3); /* mov [r10], r11 */
+	emit_lea(e, H_GUEST_RSP, H_GUEST_RSP, -1, 0, -8);
+	emit8(e, 0xc3);
+	patch_here(miss, e->p);
+	emit_bytes(e, (u8[]){0x48, 0x83, 0xc4, 8}, 4); /* add rsp, 8 */
+	by_kept_op(e, s);
+}
+
+/* A call: T0 is where to, and the op is kept. */
+static void make_call(struct emit *e, const struct jit_stubs *s)
+{
+	u8 *miss[2];
+
+	look_up(e, miss);
+	keep_entry(e);
+	emit_store_slot(e, H_T0, CPU_OFF(st.rip));
+	emit_load_slot(e, H_T1, CPU_OFF(jit_op));
+	emit_call_to(e, s->push_next);
+	emit_load_slot(e, H_T0, CPU_OFF(st.rip));
+	jump_to_kept(e);
+	patch_all(e, miss, 2);
+	by_kept_op(e, s);
+}
+
+void jit_make_flow_stubs(struct emit *e, struct jit_stubs *s)
+{
+	u8 *miss[2];
+
+	make_ret(e, s);
+	make_push_next(e, s);
+
+	s->far_taken = e->p;
+	target_of_op(e);
+	s->jump_to = e->p;
+	keep_op(e);
+	jump_by_cache(e, s);
+
+	s->far_call = e->p;
+	target_of_op(e);
+	s->call_to = e->p;
+	keep_op(e);
+	make_call(e, s);
+
+	/* The op is no branch: it is done. */
+	s->far_next = e->p;
+	next_of_op(e);
+	look_up(e, miss);
+	jump_to_entry(e);
+	patch_all(e, miss, 2);
+	emit_jump_to(e, s->jump);
+}
+
+/* --- ways out
+ * --------------------------------------------------------------------------------------- */
+
+static struct way_out *new_way(struct tr *t, i64 off)
+{
+	struct way_out *w = &t->ways[t->nr_ways < MAX_WAYS_OUT ? t->nr_ways++ : MAX_WAYS_OUT - 1];
+
+	if (t->nr_ways == MAX_WAYS_OUT)
+		t->e.full = true;
+	*w = (struct way_out){.off = (u16)off};
+	return w;
+}
+
+static bool in_page(i64 off)
+{
+	return off >= 0 && off < PAGE_SIZE_4K;
+}
+
+/* The displacement that comes next is patched while others run it: within aligned 8 bytes. */
+static void align_site(struct emit *e, unsigned opcode_bytes)
+{
+	while ((((uintptr_t)e->p + opcode_bytes) & 7) > 4 && !e->full)
+		emit8(e, 0x90);
+}
+
+/* Must a way to off look whether to leave?  A head that polls itself need not be asked. */
+static bool must_poll(const struct tr *t, i64 off)
+{
+	if (t->polls && off == t->b->page_off)
+		return false;
+	return off <= t->steps[t->i].op->off;
+}
+
+/* To offset off of the page. */
+static void link(struct tr *t, i64 off)
+{
+	struct way_out *w = new_way(t, off);
+
+	if (must_poll(t, off)) {
+		compare_pending(&t->e);
+		w->poll = emit_jcc(&t->e, 5);
+	}
+	align_site(&t->e, 1);
+	w->from = emit_jump(&t->e);
+}
+
+/* The same if cc. */
+static void link_if(struct tr *t, unsigned cc, i64 off)
+{
+	u8 *over;
+
+	if (must_poll(t, off)) {
+		over = emit_jcc(&t->e, cc ^ 1);
+		link(t, off);
+		if (over)
+			patch_here(over, t->e.p);
+		return;
+	}
+	align_site(&t->e, 2);
+	new_way(t, off)->from = emit_jcc(&t->e, cc);
+}
+
+/* T1: op; then a routine that is done with it. */
+static void by_routine(struct tr *t, const struct op *op, const u8 *routine)
+{
+	tr_address_of(t, H_T1, op);
+	emit_jump_to(&t->e, routine);
+}
+
+static void go_next(struct tr *t, const struct op *op)
+{
+	i64 next = op->off + op->len;
+
+	if (in_page(next))
+		link(t, next);
+	else
+		by_routine(t, op, t->j->stubs.far_next);
+}
+
+static void go_taken(struct tr *t, const struct op *op)
+{
+	i64 target = op->off + op->len + (i64)op->imm;
+
+	if (in_page(target))
+		link(t, target);
+	else
+		by_routine(t, op, t->j->stubs.far_taken);
+}
+
+/* The condition's flags are in the host's, and in memory if somebody else wants them. */
+static void flags_of_jcc(struct tr *t, const struct op *op, bool far)
+{
+	bool live = t->live_after[t->i];
+
+	/* A branch that is not in the jump cache is done by its exec function. */
+	if ((live || far) && !(t->home & FLAGS_MEMORY))
+		tr_spill_flags(t);
+	tr_load_flags(t);
+}
+
+static void end_jcc(struct tr *t, const struct op *op)
+{
+	i64 next = op->off + op->len, target = next + (i64)op->imm;
+	unsigned cc = op->opcode & 15;
+	u8 *over;
+
+	flags_of_jcc(t, op, !in_page(target));
+	if (in_page(target)) {
+		link_if(t, cc, target);
+	} else {
+		over = emit_jcc(&t->e, cc ^ 1);
+		by_routine(t, op, t->j->stubs.far_taken);
+		if (over)
+			patch_here(over, t->e.p);
+	}
+	go_next(t, op);
+}
+
+void tr_emit_side(struct tr *t)
+{
+	const struct step *s = &t->steps[t->i];
+	const struct op *op = s->op;
+	i64 next = op->off + op->len, target = next + (i64)op->imm;
+	unsigned cc = op->opcode & 15;
+	u8 *over;
+
+	if (tr_insn(op)->fn != exec_jcc)
+		return;
+	flags_of_jcc(t, op, !in_page(target));
+	if (s->taken && in_page(next)) {
+		link_if(t, cc ^ 1, next);
+	} else if (!s->taken && in_page(target)) {
+		link_if(t, cc, target);
+	} else {
+		over = emit_jcc(&t->e, s->taken ? cc : cc ^ 1);
+		by_routine(t, op, s->taken ? t->j->stubs.far_next : t->j->stubs.far_taken);
+		if (over)
+			patch_here(over, t->e.p);
+	}
+}
+
+/* Store the return address where the operand is, and move RSP. */
+static void push_return(struct tr *t, const struct op *op)
+{
+	emit_load_slot(&t->e, t->temp, GPR_SLOT(GPR_PC));
+	emit_lea(&t->e, t->temp, t->temp, -1, 0, op->off + op->len);
+	emit_insn(&t->e, &(struct enc){.w = true, .opcode = 0x89, .reg = t->temp, .rm = t->mem});
+	emit_lea(&t->e, H_GUEST_RSP, H_GUEST_RSP, -1, 0, -8);
+}
+
+static void end_call(struct tr *t, const struct op *op)
+{
+	i64 target = op->off + op->len + (i64)op->imm;
+
+	tr_spill_at_end(t);
+	if (!in_page(target)) {
+		by_routine(t, op, t->j->stubs.far_call);
+		return;
+	}
+	if (t->small) {
+		tr_address_of(t, H_T1, op);
+		emit_call_to(&t->e, t->j->stubs.push_next);
+	} else {
+		tr_stack(t, op, -8, 8, true);
+		push_return(t, op);
+	}
+	link(t, target);
+}
+
+/* Where the jump cache misses: the exec function does op. */
+static void cold_last(struct tr *t, u8 *const miss[2])
+{
+	struct cold *c = tr_new_cold(t);
+
+	c->leaves = true;
+	c->from[c->nr_from++] = miss[0];
+	c->from[c->nr_from++] = miss[1];
+}
+
+static void end_ret(struct tr *t, const struct op *op)
+{
+	u8 *miss[2];
+
+	tr_spill_at_end(t);
+	if (t->small && !op->imm) {
+		by_routine(t, op, t->j->stubs.ret);
+		return;
+	}
+	if (t->small) {
+		tr_by_exec_last(t, op);
+		return;
+	}
+	tr_stack(t, op, 0, 8, false);
+	emit_insn(&t->e, &(struct enc){.w = true, .opcode = 0x8b, .reg = H_T0, .rm = t->mem});
+	tr_clobber_t1(t);
+	look_up(&t->e, miss);
+	cold_last(t, miss);
+	emit_lea(&t->e, H_GUEST_RSP, H_GUEST_RSP, -1, 0, 8 + (u16)op->imm);
+	jump_to_entry(&t->e);
+}
+
+/* jmp and call r/m. */
+static void end_indirect(struct tr *t, const struct op *op, bool call)
+{
+	unsigned g = op->rm >> 3;
+	u8 *miss[2];
+
+	tr_spill_at_end(t);
+	if (op->flags & OP_MEM) {
+		tr_memory(t, op, 8, false, 1);
+		emit_insn(&t->e,
+			  &(struct enc){.w = true, .opcode = 0x8b, .reg = H_T0, .rm = t->mem});
+	} else if (tr_home(g) >= 0) {
+		emit_mov_rr(&t->e, H_T0, (unsigned)tr_home(g));
+	} else {
+		emit_load_slot(&t->e, H_T0, GPR_SLOT(g));
+	}
+	if (t->small || call) {
+		by_routine(t, op, call ? t->j->stubs.call_to : t->j->stubs.jump_to);
+		return;
+	}
+	tr_clobber_t1(t);
+	look_up(&t->e, miss);
+	cold_last(t, miss);
+	jump_to_entry(&t->e);
+}
+
+void tr_emit_end(struct tr *t)
+{
+	const struct op *op = t->steps[t->i].op;
+	exec_fn *fn = tr_insn(op)->fn;
+	bool plain = op->size == 8 && !(op->flags & (OP_EA_SLOW | OP_LOCK));
+
+	if (!(tr_insn(op)->attr & (A_ENDS | A_SYNC))) {
+		tr_spill_at_end(t);
+		go_next(t, op);
+	} else if (plain && fn == exec_jcc) {
+		end_jcc(t, op);
+	} else if (plain && fn == exec_jmp_rel) {
+		tr_spill_at_end(t);
+		go_taken(t, op);
+	} else if (plain && fn == exec_call_rel) {
+		end_call(t, op);
+	} else if (plain && fn == exec_ret) {
+		end_ret(t, op);
+	} else if (plain && (fn == exec_jmp_rm || fn == exec_call_rm)) {
+		end_indirect(t, op, fn == exec_call_rm);
+	} else {
+		tr_by_exec_last(t, op);
+	}
+}
+
+/* --- behind the code
+ * ------------------------------------------------------------------------------------- */
+
+static void to_here(struct emit *e, u8 *from)
+{
+	if (from)
+		patch_here(from, e->p);
+}
+
+/* A poll at the head, or its counter. */
+static void emit_head_way(struct tr *t, const struct way_out *w)
+{
+	to_here(&t->e, w->poll);
+	to_here(&t->e, w->from);
+	if (w->poll) {
+		emit_load_slot(&t->e, H_T0, GPR_SLOT(GPR_PC));
+		emit_lea(&t->e, H_T0, H_T0, -1, 0, t->b->page_off);
+		emit_jump_to(&t->e, t->j->stubs.leave_rip);
+		return;
+	}
+	tr_address_of(t, H_T0, t->b);
+	emit_jump_to(&t->e, t->j->stubs.hot);
+}
+
+void tr_emit_ways(struct tr *t)
+{
+	struct jit_code *c = t->code;
+
+	for (unsigned i = 0; i < t->nr_ways && !t->e.full; i++) {
+		const struct way_out *w = &t->ways[i];
+
+		if (!w->from || !in_page(w->off)) {
+			emit_head_way(t, w);
+			continue;
+		}
+		c->link[c->nr_links++] =
+			(struct jit_link){.from = c, .site = w->from, .out = t->e.p, .off = w->off};
+		to_here(&t->e, w->poll);
+		to_here(&t->e, w->from);
+		emit_call_to(&t->e, t->j->stubs.leave_link);
+	}
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* stubs.h - pieces that shared routines and code in line have in common. */
+#ifndef ENGINE_JIT_STUBS_H
+#define ENGINE_JIT_STUBS_H
+
+#include "engine/jit/jit.h"
+
+void stub_load_guest(struct emit *e);
+void stub_test_byte(struct emit *e, i32 slot); /* cmp byte gs:[slot], 0 */
+
+/* Flags to cpu->jit_flags; they stay in the host's, too.  And back. */
+void stub_save_flags(struct emit *e, unsigned scratch);
+void stub_load_flags(struct emit *e, unsigned scratch);
+
+/* T0: linear address.  T1: the TLB's entry for it, and T0 ^= its tag. */
+void stub_tlb_entry(struct emit *e, bool write);
+void stub_t0_entry(struct emit *e, u8 opcode, u32 disp); /* op r10, [r11 + disp] */
+void stub_cmp_t0(struct emit *e, u32 imm);
+
+/* flow.c: the routines for jumps, calls and returns. */
+void jit_make_flow_stubs(struct emit *e, struct jit_stubs *s);
+
+#endif
