@@ -158,6 +158,15 @@ static u8 rex_for(enum form form)
 	return form == BY_R11 ? 0x41 : form == BY_INDEX ? 0x42 : 0x40;
 }
 
+/* The shortest vector that the row has, or the longest. */
+static unsigned length_of(const struct insn *row, bool longest)
+{
+	if (!row->vex_l)
+		return 0;
+	return longest ? 31 - (unsigned)__builtin_clz(row->vex_l)
+		       : (unsigned)__builtin_ctz(row->vex_l);
+}
+
 /* False: the row has no such form. */
 static bool build(struct test *t, const struct insn *row, enum form form, bool wide, bool lock)
 {
@@ -166,14 +175,14 @@ static bool build(struct test *t, const struct insn *row, enum form form, bool w
 	int len;
 
 	*t = (struct test){.row = row, .form = form};
-	if (row->map >= MAP_E2 || row->mrm == MRM_NONE || row->mrm & (MRM_MOD_REG | MRM_RM))
+	if (row->map == MAP_NONE || row->mrm == MRM_NONE || row->mrm & (MRM_MOD_REG | MRM_RM))
 		return false;
 	if (lock)
 		t->bytes[n++] = 0xf0;
 	if (form == BY_GS)
 		t->bytes[n++] = 0x65;
-	n += put_opcode(t->bytes + n, row, (u8)(rex_for(form) | wide << 3), 0,
-			wide && row->vex_l & L_L1);
+	n += put_opcode(t->bytes + n, row, (u8)(rex_for(form) | wide << 3), 0, length_of(row, wide),
+			row->evex & EV_MUST || (wide && row->evex & EV_K));
 	n += put_operand(t->bytes + n, form, row->mrm & MRM_EXT ? row->mrm & 7u : RCX);
 	memset(t->bytes + n, 1, MAX_INSN - n); /* an immediate */
 	len = x86_decode(t->bytes, MAX_INSN, CODE64, 0, &op);
@@ -233,6 +242,8 @@ static void start_state(struct cpu_state *st)
 	st->gpr[RCX] = 2;
 	st->gpr[RDX] = 0;
 	st->gpr[R8] = 5;
+	/* Elements that a mask leaves out are not accessed. */
+	st->kmask[1] = rng_below(&rng, 4) ? rng_next(&rng) : 0;
 	st->rip = AT_CODE;
 	st->rflags = FL_FIXED;
 	st->cr2 = 0;

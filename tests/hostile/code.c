@@ -100,16 +100,20 @@ void emit_mov(struct code *c, unsigned reg, u64 val)
 	emit_val(c, val, 8);
 }
 
-unsigned put_opcode(u8 *b, const struct insn *row, u8 rex, unsigned vvvv, unsigned l)
+unsigned put_opcode(u8 *b, const struct insn *row, u8 rex, unsigned vvvv, unsigned l, u8 evex)
 {
 	static const u8 mandatory[] = {[PFX_66] = 0x66, [PFX_F3] = 0xf3, [PFX_F2] = 0xf2};
 	static const u8 pp[] = {[PFX_66] = 1, [PFX_F3] = 2, [PFX_F2] = 3};
 	static const u8 maps[][3] = {[MAP_P2] = {1, 0x0f}, {2, 0x0f, 0x38}, {2, 0x0f, 0x3a}};
+	bool w = row->vex_w ? row->vex_w == W_W1 : rex & 8;
 	unsigned n = 0;
 
-	if (map_is_vex(row->map)) {
-		bool w = row->vex_w ? row->vex_w == W_W1 : rex & 8;
-
+	if (map_is_evex(row->map)) {
+		b[n++] = 0x62;
+		b[n++] = (u8)((~rex & 7) << 5 | 0x10 | (row->map - MAP_E2 + 1));
+		b[n++] = (u8)(w << 7 | (~vvvv & 15) << 3 | 4 | pp[row->pfx]);
+		b[n++] = (u8)((evex & 0x97) | l << 5 | 8);
+	} else if (map_is_vex(row->map)) {
 		b[n++] = 0xc4;
 		b[n++] = (u8)((~rex & 7) << 5 | (row->map - MAP_V2 + 1));
 		b[n++] = (u8)(w << 7 | (~vvvv & 15) << 3 | l << 2 | pp[row->pfx]);
@@ -155,15 +159,15 @@ void emit_any(struct code *c, struct rng *r, enum code_size size)
 	struct op op;
 	int len;
 
-	if (row->map >= MAP_E2)
+	if (row->map == MAP_NONE)
 		return;
 	if (!rng_below(r, 4))
 		b[n++] = some_prefix(r);
 	if (size == CODE64 && rng_below(r, 2))
 		rex = 0x40 | (u8)rng_below(r, 16);
 	vvvv = rng_below(r, 2) ? 0 : (unsigned)rng_below(r, 16);
-	l = (unsigned)rng_below(r, 2);
-	n += put_opcode(b + n, row, rex, vvvv, l);
+	l = (unsigned)rng_below(r, row->map >= MAP_E2 ? 4 : 2);
+	n += put_opcode(b + n, row, rex, vvvv, l, rng_below(r, 2) ? 0 : (u8)rng_next(r));
 	if (row->mrm != MRM_NONE)
 		b[n++] = modrm(r, row);
 	/* Small displacements and immediates as often as large ones. */

@@ -79,11 +79,12 @@ void emit_align(struct code *c); /* to where a handler returns to */
 void emit_jmp(struct code *c, u64 to);
 void emit_mov(struct code *c, unsigned reg, u64 val);
 /*
- * Prefixes that belong to it, escapes and opcode of a row; returns how many bytes.  For VEX
- * rows vvvv (0: also where it is not used) and the length; REX then names what it would.
+ * Prefixes that belong to it, escapes and opcode of a row; returns how many bytes.  For VEX and
+ * EVEX rows vvvv (0: also where it is not used), the length, and EVEX' z, b and aaa where they
+ * stand there; REX then names what it would.
  */
 struct insn;
-unsigned put_opcode(u8 *b, const struct insn *row, u8 rex, unsigned vvvv, unsigned l);
+unsigned put_opcode(u8 *b, const struct insn *row, u8 rex, unsigned vvvv, unsigned l, u8 evex);
 /* An instruction of any row of opcodes.def. */
 void emit_any(struct code *c, struct rng *r, enum code_size size);
 
