@@ -101,6 +101,55 @@ static void absent(void)
 	check("expand-faults", TRY("vpexpandd -32(%0), %%zmm21%{%%k1%}", : "r"(end)), PF);
 }
 
+static void save(unsigned task)
+{
+	asm volatile("xsavec (%0)" : : "r"(area[task]), "a"(0xe7), "d"(0) : "memory");
+}
+
+static void load(unsigned task)
+{
+	asm volatile("xrstor (%0)" : : "r"(area[task]), "a"(0xe7), "d"(0) : "memory");
+}
+
+/*
+ * AVX clears the upper halves of ZMM registers that other instructions have just filled; again
+ * and again, for the translator.
+ */
+static void upper_halves(void)
+{
+	u64 mask = 0xff, save_to[8];
+
+	memset(data, 0x5a, sizeof(data));
+	asm volatile("vmovdqu64 %0, %%zmm2; vmovdqu64 %%zmm2, %%zmm3" : : "m"(data));
+	save(0);
+	asm volatile("vzeroall\n"
+		     "mov $20, %%ecx\n"
+		     "1: vpaddd %%ymm5, %%ymm5, %%ymm5\n"
+		     "xrstor (%1)\n"
+		     "vpaddd %%ymm2, %%ymm2, %%ymm2\n"
+		     "dec %%ecx; jnz 1b\n"
+		     "vmovdqu64 %%zmm2, %0"
+		     : "=m"(save_to)
+		     : "r"(area[0]), "a"(0xe7), "d"(0)
+		     : "ecx", "memory");
+	check("xrstor-then-avx", save_to[4] | save_to[7], 0);
+	check("xrstor-then-avx-low", save_to[3], 0xb4b4b4b4b4b4b4b4);
+	asm volatile("vzeroall\n"
+		     "mov $20, %%ecx\n"
+		     "vpxorq %%zmm20, %%zmm20, %%zmm20\n"
+		     "1: vpaddd %%ymm5, %%ymm5, %%ymm5\n"
+		     "kmovq %2, %%k1\n"
+		     "vpgatherqq (%1,%%zmm20,8), %%zmm2%{%%k1%}\n"
+		     "vpaddd %%ymm2, %%ymm2, %%ymm2\n"
+		     "dec %%ecx; jnz 1b\n"
+		     "vmovdqu64 %%zmm2, %0"
+		     : "=m"(save_to)
+		     : "r"(data), "r"(mask)
+		     : "ecx", "memory");
+	check("gather-then-avx", save_to[4] | save_to[7], 0);
+	check("gather-then-avx-low", save_to[3], 0xb4b4b4b4b4b4b4b4);
+}
+
 /* One step of a task: all registers that it has are in its own state. */
 static void step(void)
 {
@@ -130,16 +179,6 @@ static u64 outcome(void)
 	for (unsigned i = 0; i < 8; i++)
 		sum = sum * 31 + zmm_part(i);
 	return sum;
-}
-
-static void save(unsigned task)
-{
-	asm volatile("xsavec (%0)" : : "r"(area[task]), "a"(0xe7), "d"(0) : "memory");
-}
-
-static void load(unsigned task)
-{
-	asm volatile("xrstor (%0)" : : "r"(area[task]), "a"(0xe7), "d"(0) : "memory");
 }
 
 static void tasks(void)
@@ -184,6 +223,7 @@ int main(void)
 	widths();
 	components();
 	absent();
+	upper_halves();
 	tasks();
 	return 0;
 }
