@@ -24,13 +24,12 @@ static bool lives_in_memory(u8 off)
 	return tr_home(off >> 3) < 0;
 }
 
-static void put_rm(struct vex_place *at, const struct op *op)
+static void put_rm(const struct tr *t, struct vex_place *at, const struct op *op)
 {
 	int home = tr_home(op->rm >> 3);
 
 	if (op->flags & OP_MEM) {
-		at->rm_kind = VEX_RM_MEM;
-		at->rm = H_T0;
+		tr_vex_memory(t, at);
 		return;
 	}
 	at->rm_kind = home >= 0 ? VEX_RM_REG : VEX_RM_GS;
@@ -51,7 +50,7 @@ bool tr_emit_bmi(struct tr *t, const struct op *op)
 	if (in->fn == exec_mulx && lives_in_memory(op->reg) && lives_in_memory(op->vvvv))
 		return false;
 	if (op->flags & OP_MEM)
-		tr_memory_at_t0(t, op, op->size, false, 1);
+		tr_memory(t, op, op->size, false, 1);
 	else
 		tr_flags_for(t, op);
 	if (reads_vvvv && lives_in_memory(op->vvvv))
@@ -60,7 +59,7 @@ bool tr_emit_bmi(struct tr *t, const struct op *op)
 		at.vvvv = place(t, op->vvvv);
 	if (writes_reg)
 		at.reg = place(t, op->reg);
-	put_rm(&at, op);
+	put_rm(t, &at, op);
 	emit_bytes(&t->e, bytes, vex_encode(bytes, op, &at));
 	if (writes_vvvv && lives_in_memory(op->vvvv))
 		emit_store_slot(&t->e, t->temp, GPR_SLOT(op->vvvv >> 3));

@@ -374,15 +374,6 @@ void tr_memory(struct tr *t, const struct op *op, unsigned size, bool write, uns
 	by_t0(t, op, page_slot(op), size, write, align);
 }
 
-void tr_memory_at_t0(struct tr *t, const struct op *op, unsigned size, bool write, unsigned align)
-{
-	tr_memory(t, op, size, write, align);
-	if (t->mem.indexed)
-		emit_lea(&t->e, H_T0, t->mem.reg, H_T1, 0, t->mem.disp);
-	t->mem = rm_at_t0;
-	t->temp = H_T1;
-}
-
 static void plain(struct tr *t, const struct op *op, const struct want *w)
 {
 	if (t->small) {

@@ -158,8 +158,6 @@ u16 tr_live_before(const struct tr *t, const struct op *op);
  * are where op needs them.  What fails goes the cold way.
  */
 void tr_memory(struct tr *t, const struct op *op, unsigned size, bool write, unsigned align);
-/* The same, with T0 as the whole address: for encodings that know no other. */
-void tr_memory_at_t0(struct tr *t, const struct op *op, unsigned size, bool write, unsigned align);
 /* The same for [RSP + disp], and for [register]. */
 void tr_stack(struct tr *t, const struct op *op, i32 disp, unsigned size, bool write);
 void tr_at_register(struct tr *t, const struct op *op, unsigned g, unsigned size, bool write);
@@ -197,5 +195,8 @@ bool tr_emit_bmi(struct tr *t, const struct op *op); /* if tr_is_bmi(); false: n
 /* What it uses of the vector registers if it can run natively, else 0. */
 u8 tr_is_vec(const struct op *op);
 void tr_emit_vec(struct tr *t, const struct op *op); /* if tr_is_vec() */
+/* The checked memory operand, for VEX and EVEX encodings. */
+struct vex_place;
+void tr_vex_memory(const struct tr *t, struct vex_place *at);
 
 #endif

@@ -281,6 +281,14 @@ static bool in_modrm_rm(u8 operand)
 	return k == OK_VRM || k == OK_VRM_REG || k == OK_RM || k == OK_RM_REG || k == OK_MEM;
 }
 
+void tr_vex_memory(const struct tr *t, struct vex_place *at)
+{
+	at->rm_kind = VEX_RM_MEM;
+	at->rm = t->mem.reg;
+	at->index = t->mem.indexed ? H_T1 : VEX_NO_INDEX;
+	at->disp = t->mem.disp;
+}
+
 static bool has_gpr_rm(const struct insn *in)
 {
 	return kind_of(in->src) == OK_RM || kind_of(in->src) == OK_RM_REG ||
@@ -299,9 +307,8 @@ static void emit_vex(struct tr *t, const struct op *op, const struct insn *in)
 	u8 bytes[VEX_MAX];
 
 	if (op->flags & OP_MEM) {
-		tr_memory_at_t0(t, op, op->size, store, in->attr & A_ALIGN ? op->size : 1);
-		at.rm_kind = VEX_RM_MEM;
-		at.rm = H_T0;
+		tr_memory(t, op, op->size, store, in->attr & A_ALIGN ? op->size : 1);
+		tr_vex_memory(t, &at);
 	} else {
 		tr_flags_for(t, op);
 	}

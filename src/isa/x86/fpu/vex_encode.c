@@ -55,18 +55,17 @@ static u8 *put_prefix(u8 *p, const struct op *op, const struct vex_place *at)
 	return p;
 }
 
-/* With a SIB byte, and 32 bits of displacement or none: EVEX counts 8 bits otherwise. */
-static u8 *put_memory(u8 *p, unsigned reg, const struct vex_place *at)
+/* With a SIB byte.  In EVEX instructions a displacement of 8 bits counts otherwise. */
+static u8 *put_memory(u8 *p, unsigned reg, const struct vex_place *at, bool evex)
 {
-	bool disp = at->disp || (at->rm & 7) == 5;
+	bool none = !at->disp && (at->rm & 7) != 5, one = !evex && at->disp == (i8)at->disp;
 
-	*p++ = (u8)((disp ? 0x80 : 0) | reg | 4);
+	*p++ = (u8)((none ? 0 : one ? 0x40 : 0x80) | reg | 4);
 	*p++ = (u8)((at->index & 7) << 3 | (at->rm & 7));
-	if (disp) {
-		st_le32(p, (u32)at->disp);
-		p += 4;
-	}
-	return p;
+	if (none)
+		return p;
+	st_le32(p, (u32)at->disp);
+	return p + (one ? 1 : 4);
 }
 
 unsigned vex_encode(u8 *out, const struct op *op, const struct vex_place *at)
@@ -83,7 +82,7 @@ unsigned vex_encode(u8 *out, const struct op *op, const struct vex_place *at)
 		return (unsigned)(p - out);
 	switch (at->rm_kind) {
 	case VEX_RM_REG: *p++ = (u8)(0xc0 | reg | (at->rm & 7)); break;
-	case VEX_RM_MEM: p = put_memory(p, reg, at); break;
+	case VEX_RM_MEM: p = put_memory(p, reg, at, map_is_evex(in->map)); break;
 	default:
 		*p++ = (u8)(reg | 4);
 		*p++ = 0x25; /* disp32 alone */
