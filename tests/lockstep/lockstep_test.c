@@ -13,7 +13,7 @@
 
 #include "lockstep/lockstep_test.h"
 
-enum { BATCH = 256, MAX_TRIES = 100000, SMALL = 4 };
+enum { BATCH = 256, MAX_TRIES = 100000, SMALL = 4, MAX_UNSURE = 10000 /* one in so many */ };
 
 static struct {
 	u64 seed, count, only;
@@ -130,6 +130,10 @@ static bool run_all(void)
 	       "seed %llu\n",
 	       (long long)(to - from), (long long)ls->steps, (long long)ls->ops,
 	       (long long)ls->unsure, (long long)opts.seed);
+	if (ls->unsure * MAX_UNSURE > ls->steps) {
+		printf("FAIL: too many are unsure\n");
+		return false;
+	}
 	return true;
 }
 
