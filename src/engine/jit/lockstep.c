@@ -546,6 +546,9 @@ static struct jit_link *compare_entry(struct lockstep *ls)
 	begin(ls);
 	for (;;) {
 		try_code(ls);
+		/* Did it leave in front of where the interpreter is?  Code counts its runs. */
+		if (ls->end <= END_OP && ls->end != END_FAULT && ls->at < ls->nr_log)
+			ls->end = END_GIVEN_UP;
 		follow(ls);
 		if (ls->end != END_DEVICE || !ls->asked_by_op || ls->released ||
 		    ls->real_end == END_FAULT)
