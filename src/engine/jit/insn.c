@@ -26,6 +26,7 @@ enum shape {
 	S_CMOV,
 	S_SETCC,
 	S_0F_G_E, /* 0F opcode, reg <- r/m */
+	S_F3_G_E, /* the same with F3 */
 	S_BT,	  /* 0F BA /digit by an immediate, or by a register on a register */
 	S_BSWAP,
 	S_CBW,
@@ -83,6 +84,9 @@ static const struct native {
 	{exec_setcc, S_SETCC},
 	{exec_bsf, S_0F_G_E, 0xbc},
 	{exec_bsr, S_0F_G_E, 0xbd},
+	{exec_popcnt, S_F3_G_E, 0xb8},
+	{exec_tzcnt, S_F3_G_E, 0xbc},
+	{exec_lzcnt, S_F3_G_E, 0xbd},
 	{exec_bt, S_BT, 4},
 	{exec_bts, S_BT, 5},
 	{exec_btr, S_BT, 6},
@@ -650,6 +654,10 @@ static bool emit_shape(struct tr *t, const struct op *op, const struct native *n
 	case S_SETCC: emit_setcc(t, op); return true;
 	case S_0F_G_E:
 		emit_g_e(t, op, (struct enc){.map = 1, .opcode = n->opcode}, op->size, true);
+		return true;
+	case S_F3_G_E:
+		emit_g_e(t, op, (struct enc){.map = 1, .rep = 0xf3, .opcode = n->opcode}, op->size,
+			 false);
 		return true;
 	case S_BT: return emit_bt(t, op, n->opcode);
 	case S_BSWAP: return emit_bswap(t, op);

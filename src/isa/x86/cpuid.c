@@ -202,8 +202,12 @@ static const char *feature_name(unsigned feature)
 	}
 }
 
+/* By thunks, or in translated code. */
 static bool is_native(unsigned feature)
 {
+	if (feature == FEAT_BMI1 || feature == FEAT_BMI2 || feature == FEAT_LZCNT ||
+	    feature == FEAT_POPCNT)
+		return true;
 	for (unsigned i = 0; i < nr_insns; i++)
 		if (insns[i].feature == feature && (insns[i].thunk || insns[i].attr & A_AVX))
 			return true;
@@ -226,6 +230,15 @@ static int add_level(struct cpu_features *f, const struct model *m, const u8 *li
 				       m->name, feature_name(list[i]));
 	}
 	return 0;
+}
+
+/* Of the lowest level that is not refused: what the host lacks is left out. */
+static void add_runnable(struct cpu_features *f, const u8 *list, size_t n,
+			 bool (*host_runs)(unsigned))
+{
+	for (size_t i = 0; i < n; i++)
+		if (!is_native(list[i]) || host_runs(list[i]))
+			add(f, &list[i], 1);
 }
 
 static void add_extra(struct cpu_features *f, const u8 *list, size_t n, bool (*host_runs)(unsigned))
@@ -264,7 +277,7 @@ int x86_features_for(struct cpu_features *f, const char *model, bool (*host_runs
 	f->model = m->name;
 	add(f, base_features, ARRAY_SIZE(base_features));
 	if (m->level >= 2) {
-		add(f, v2_features, ARRAY_SIZE(v2_features));
+		add_runnable(f, v2_features, ARRAY_SIZE(v2_features), host_runs);
 		add_extra(f, extra_features, ARRAY_SIZE(extra_features), host_runs);
 	}
 	if ((all || m->level >= 3) &&
