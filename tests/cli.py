@@ -63,6 +63,13 @@ def forbidden_code(kernel):
                 text not in p.stderr:
             failures += 1
             print(f'--engine {engine} under {what}: status {p.returncode}, {p.stderr!r}')
+    for what, cpu, status, text in (('exec', 'v3', 4, 'forbids; use --cpu x86-64-v2'),
+                                    ('exec', 'max', 33, ''), ('wx', 'max', 33, '')):
+        p = run(*args, '--engine', 'interp', '--cpu', cpu, under=[FORBID, what])
+        no_avx = cpu == 'v3' and p.returncode == 4 and 'has no' in p.stderr
+        if not no_avx and (p.returncode != status or text not in p.stderr):
+            failures += 1
+            print(f'--cpu {cpu} under {what}: status {p.returncode}, {p.stderr!r}')
     p = run('doctor', under=[FORBID, 'exec'])
     if p.returncode or not re.search('^note .*jit .*forbids executable memory', p.stdout, re.M) or \
             not re.search('^ok .*interp .*the default here', p.stdout, re.M):
@@ -142,6 +149,7 @@ def main():
         expect(1, 'cannot write', 'run', good, '--trace', 'io_*', '--trace-file', '/nonexistent/t')
         expect(2, 'cache must be', 'run', good, '--engine', 'jit,cache=4K')
         expect(2, '', 'run', good, '--cpu', '8086')
+        expect(2, "did you mean 'v4'?", 'run', good, '--cpu', 'v44')
         expect(2, "did you mean 'x86-64-v2'?", 'run', good, '--cpu', 'x86-64_v2')
         expect(2, 'did you mean', 'run', good, '--device', 'isa-debug-exti')
         expect(2, 'did you mean', 'run', good, '--device', 'isa-debug-exit,iobsae=1')

@@ -319,7 +319,11 @@ int x86_features_init(struct cpu_features *f, const char *model, struct err *e)
 		return 0;
 	if (find_model(model)->kind != MODEL_LEVEL)
 		return x86_features_for(f, model, no_avx, e);
-	err_prefix(e, "CPU model %s: ", f->model);
+	if (e->code == -EOPNOTSUPP)
+		return err_set(e, e->code,
+			       "CPU model %s: its vector instructions need executable memory, "
+			       "which this host forbids; use --cpu x86-64-v2 or max",
+			       f->model);
 	return e->code;
 }
 
