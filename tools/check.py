@@ -184,9 +184,10 @@ def soak_tests(opts):
     yield from boot_tests('soak', opts.build, opts)
     yield from judge_tests(opts, 'soak')
     seed = str(int(time.time()))
-    yield Test(f'soak: lockstep_test --seed {seed}',
-               [os.path.join(opts.build, 'tests', 'lockstep', 'lockstep_test'), '--seed', seed,
-                '--count', '3000000'], 3600, weight=5)
+    for engine in ('jit,hot=1,lockstep=1', 'jit,hot=1,trace=1,lockstep=1'):
+        yield Test(f'soak: lockstep_test --engine {engine} --seed {seed}',
+                   [os.path.join(opts.build, 'tests', 'lockstep', 'lockstep_test'),
+                    '--engine', engine, '--seed', seed, '--count', '1500000'], 3600, weight=5)
     engines = ('interp', 'jit', 'jit,hot=1,cache=256K')
     yield Test('soak: interrupts between CPUs',
                [os.path.join(TOP, 'tests', 'guest', 'run.py'), '--sundog',

@@ -134,13 +134,13 @@ def lockstep_4cpus(env):
     compare_engines(env, 200000, '--cpus', '4', '--cpu', 'max')
 
 
-@boot_test(3600, ('soak',), ('jit,hot=1,lockstep=1',))
+@boot_test(3600, ('soak',), ('jit,hot=1,trace=20,lockstep=1',))
 def lockstep_all(env):
     """The same, in all code that is entered."""
     compare_engines(env, 1000000000, seconds=3000)
 
 
-@boot_test(3600, ('soak',), ('jit,hot=1,lockstep=20',))
+@boot_test(3600, ('soak',), ('jit,hot=1,trace=20,lockstep=20',))
 def lockstep_all_4cpus(env):
     compare_engines(env, 30000000, '--cpus', '4', '--cpu', 'max', seconds=3000)
 

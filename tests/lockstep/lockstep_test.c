@@ -117,6 +117,10 @@ static bool run_all(void)
 		if (n % BATCH == 0)
 			new_image(n / BATCH);
 		gen_case(opts.seed, n, &c);
+		if (opts.one && n == opts.only) { /* before what may be the end of us */
+			print_case(&c);
+			fflush(stdout);
+		}
 		if (!differs(&c))
 			continue;
 		printf("FAIL: translator and interpreter differ; rerun: lockstep_test --seed %llu "
