@@ -86,9 +86,32 @@ const void *host_x87_thunk(unsigned esc, unsigned modrm)
 	return host_x87_mem_thunks + (esc * 8 + (modrm >> 3 & 7)) * X87_THUNK_STRIDE;
 }
 
+/* Hypervisors take long over CPUID, and the same few leaves are asked for again and again. */
+static struct {
+	u32 leaf, sub, r[4];
+} leaves[] = {{.leaf = 1},
+	      {.leaf = 7},
+	      {.leaf = 7, .sub = 1},
+	      {.leaf = 0xd, .sub = 1},
+	      {.leaf = 0x80000001}};
+
+static void read_leaves(void)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(leaves); i++) {
+		u32 *r = leaves[i].r;
+
+		__get_cpuid_count(leaves[i].leaf, leaves[i].sub, &r[0], &r[1], &r[2], &r[3]);
+	}
+}
+
 bool host_cpuid_bit(u32 leaf, u32 sub, unsigned reg, unsigned bit)
 {
+	static pthread_once_t read_once = PTHREAD_ONCE_INIT;
 	u32 r[4] = {0};
 
+	pthread_once(&read_once, read_leaves);
+	for (size_t i = 0; i < ARRAY_SIZE(leaves); i++)
+		if (leaves[i].leaf == leaf && leaves[i].sub == sub)
+			return leaves[i].r[reg] >> bit & 1;
 	return __get_cpuid_count(leaf, sub, &r[0], &r[1], &r[2], &r[3]) && r[reg] >> bit & 1;
 }
