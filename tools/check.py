@@ -188,7 +188,7 @@ def soak_tests(opts):
         yield Test(f'soak: lockstep_test --engine {engine} --seed {seed}',
                    [os.path.join(opts.build, 'tests', 'lockstep', 'lockstep_test'),
                     '--engine', engine, '--seed', seed, '--count', '1500000'], 3600, weight=5)
-    engines = ('interp', 'jit', 'jit,hot=1,cache=256K')
+    engines = ('interp', 'jit', 'jit,hot=1,trace=2,cache=256K')
     yield Test('soak: interrupts between CPUs',
                [os.path.join(TOP, 'tests', 'guest', 'run.py'), '--sundog',
                 os.path.join(opts.build, 'sundog'), '--repeat', '50',
@@ -199,9 +199,10 @@ def soak_tests(opts):
         yield Test(f'soak: hostile guests on {engine} --seed {seed}',
                    [os.path.join(hostile, 'hostile'), '--engine', engine, '--seconds', '600',
                     '--seed', seed], 900, weight=5)
-    yield Test(f'soak: address_test --seed {seed}',
-               [os.path.join(hostile, 'address_test'), '--seed', seed, '--addresses', '400'], 900,
-               weight=5)
+    for engine in ('jit,hot=1', 'jit,hot=1,trace=1'):
+        yield Test(f'soak: address_test --engine {engine} --seed {seed}',
+                   [os.path.join(hostile, 'address_test'), '--engine', engine, '--seed', seed,
+                    '--addresses', '400'], 900, weight=5)
 
 
 def decode_tests(folder, opts):

@@ -4,10 +4,11 @@
  *
  *	emitted_test COUNTS            compare with the table: fails if a count has grown
  *	emitted_test --write COUNTS    write the table anew: growing is allowed on purpose only
- *	emitted_test --show NAME       the code of one block
+ *	emitted_test --show NAME       the code of one block, first and as a trace
  *
- * Two numbers for each: instructions in line, from the way in to the last way out, and all of
- * them, with what stands behind for misses.  They are found by the disassembler.
+ * Each block has two numbers for its first code and two for the trace that begins with it:
+ * instructions in line, from the way in to the last way out, and all of them, with what stands
+ * behind for misses.  They are found by the disassembler.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,8 +26,10 @@ extern const struct reference {
 } reference_blocks[];
 
 struct counts {
-	unsigned line, all;
+	unsigned line, all, trace_line, trace_all;
 };
+
+enum { MAX_REGIONS = 512 };
 
 static struct guest g;
 static struct x86_cpu *cpu;
@@ -34,11 +37,10 @@ static struct x86_cpu *cpu;
 /* --- making the code -------------------------------------------------------------------- */
 
 /* A machine for each, so that there is no other code. */
-static void make(void)
+static void make(const char *engine)
 {
 	static struct machine_cfg cfg = {
 		.board = "pc",
-		.engine = "jit,hot=1,cache=256K",
 		.cpu = "x86-64-v2",
 		.nr_cpus = 1,
 		.memory = GUEST_MEMORY,
@@ -47,6 +49,7 @@ static void make(void)
 	};
 	struct err e = {0};
 
+	cfg.engine = engine;
 	g.m = machine_new(&cfg, &e);
 	if (!g.m) {
 		printf("%s\n", e.msg);
@@ -60,79 +63,124 @@ static void make(void)
 	clock_resume(g.m);
 }
 
-/* Once, from its begin; it ends in a HLT, its own or that of an exception. */
-static void run(const struct reference *r)
+static void put_block(const struct reference *r, const char *engine)
 {
 	struct code c = {&g, AT_CODE, AT_CODE + 0x1000};
-	const u64 hlt = AT_HANDLERS;
 
-	make();
+	make(engine);
 	emit(&c, (const char *)r->begin, (size_t)(r->end - r->begin));
 	EMIT(&c, "\xf4\xf4\xf4\xf4");
 	put_val(&g, AT_CODE + 0x1000, 0xf4f4f4f4f4f4f4f4, 8); /* the other page */
 	enter_mode(&g, 0, CODE64, false);
+	cpu->v.ops->state_changed(&cpu->v);
+}
+
+/* Once, from its begin; it ends in a HLT, its own or that of an exception. */
+static void run(void)
+{
+	const u64 hlt = AT_HANDLERS;
+
 	cpu->st.rip = AT_CODE;
+	cpu->st.activity = CPU_RUNNING;
 	cpu->st.rflags = FL_FIXED;
 	cpu->st.lstar = hlt;
 	cpu->st.gpr[RSP] = cpu->st.gpr[RBP] = AT_STACKS + 0x1800;
 	cpu->st.gpr[RBX] = cpu->st.gpr[RSI] = cpu->st.gpr[RDI] = AT_DATA;
 	cpu->st.gpr[RAX] = cpu->st.gpr[RCX] = 2;
-	cpu->st.gpr[RDX] = 1;
+	cpu->st.gpr[RDX] = AT_DATA + 1; /* where some loops end */
 	for (u64 at = AT_DATA; at < AT_DATA + 0x400; at += 8)
 		put_val(&g, at, hlt, 8);
 	for (u64 at = AT_STACKS + 0x1800; at < AT_STACKS + 0x1900; at += 8)
 		put_val(&g, at, hlt, 8);
 	cpu->st.seg[SEG_GS].base = AT_DATA;
-	cpu->v.ops->state_changed(&cpu->v);
+	x86_state_changed(cpu);
 	cpu->v.ops->run(&cpu->v, 0);
 }
 
 /* --- counting ----------------------------------------------------------------------------- */
 
-/* Of the code that is there for AT_CODE: how many, and with "show", which. */
-static struct counts count(bool show)
+/* Has the instruction come before?  Then this is what stands behind for its misses. */
+static bool seen_before(const struct op *op)
 {
-	const struct jit *j = jit_of(g.m->engine_priv);
-	const u8 *host = (const u8 *)g.m->ram + AT_CODE;
-	unsigned last = 0;
-	struct counts n = {0};
-	bool behind = false;
+	static const struct op *seen[MAX_REGIONS];
+	static unsigned nr;
 
-	for (const u8 *rx = j->rx; rx < j->rx + j->size;) {
-		char text[128];
-		struct jit_place p;
-		unsigned len, op;
-
-		if (!jit_place(j, rx, &p) || p.block->host != host || atomic_load(&p.block->dead)) {
-			rx++;
-			continue;
-		}
-		/* Ops in order, and then those of the ways behind. */
-		op = p.op ? (unsigned)(p.op - p.block->ops) : 0;
-		behind |= op < last || (last && !p.op);
-		last = op;
-		for (; rx < p.end; rx += len) {
-			len = cpu->v.isa->disasm(&cpu->v, (u64)(uintptr_t)rx, rx,
-						 (unsigned)(p.end - rx), text, sizeof(text));
-			if (strncmp(text, "nop", 3) != 0) { /* padding depends on the place */
-				n.all++;
-				n.line += !behind;
-			}
-			if (show)
-				printf("%s %2u: %s\n", behind ? "  miss" : "", op, text);
-		}
-	}
-	return n;
+	if (!op)
+		nr = 0;
+	for (unsigned i = 0; i < nr; i++)
+		if (seen[i] == op)
+			return true;
+	if (op && nr < MAX_REGIONS)
+		seen[nr++] = op;
+	return false;
 }
 
-/* Of one block: made, counted, and forgotten. */
+/* Of a piece of code: how many, and with "show", which. */
+static void count_piece(const struct jit_code *c, unsigned *line, unsigned *all, bool show)
+{
+	const struct jit *j = jit_of(g.m->engine_priv);
+	const struct op *last = NULL;
+	bool behind = false;
+
+	seen_before(NULL);
+	for (const u8 *rx = c->start; rx < c->end;) {
+		char text[128];
+		struct jit_place p;
+
+		if (!jit_place(j, rx, &p))
+			return;
+		/* One may have two pieces, one behind the other. */
+		if (p.op != last || !p.op)
+			behind |= p.op ? seen_before(p.op) : *line && last;
+		last = p.op;
+		for (; rx < p.end; rx += x86_isa.disasm(&cpu->v, 0, rx, 15, text, sizeof(text))) {
+			x86_isa.disasm(&cpu->v, (u64)(uintptr_t)rx, rx, 15, text, sizeof(text));
+			if (strncmp(text, "nop", 3) != 0) { /* padding depends on the place */
+				++*all;
+				*line += !behind;
+			}
+			if (show)
+				printf("%s%03x: %s\n", behind ? "  behind " : "",
+				       p.op ? p.op->off : 0xfff, text);
+		}
+	}
+}
+
+static const struct jit_code *code_of_block(void)
+{
+	const u8 *host = (const u8 *)g.m->ram + AT_CODE;
+	struct soft *s = g.m->engine_priv;
+
+	for (const struct block *b = soft_page(s, host)->blocks; b; b = b->page_next)
+		if (b->host == host && !atomic_load(&b->dead))
+			return b->code;
+	return NULL;
+}
+
+/* Of one block: made, counted, and forgotten; as first code, or as a trace. */
+static void count_as(const struct reference *r, bool trace, struct counts *n, bool show)
+{
+	const struct jit_code *c;
+
+	put_block(r,
+		  trace ? "jit,hot=1,trace=1,cache=256K" : "jit,hot=1,trace=1000000000,cache=256K");
+	for (unsigned i = 0; i < 4; i++)
+		run();
+	c = code_of_block();
+	if (show)
+		printf("--- %s\n", trace ? "as a trace" : "first code");
+	if (c && c->trace == trace)
+		count_piece(c, trace ? &n->trace_line : &n->line, trace ? &n->trace_all : &n->all,
+			    show);
+	machine_free(g.m);
+}
+
 static struct counts count_one(const struct reference *r, bool show)
 {
-	struct counts n;
+	struct counts n = {0};
 
-	run(r);
-	n = count(show);
-	machine_free(g.m);
+	count_as(r, false, &n, show);
+	count_as(r, true, &n, show);
 	return n;
 }
 
@@ -140,28 +188,33 @@ static struct counts count_one(const struct reference *r, bool show)
 
 static struct counts known(FILE *f, const char *name)
 {
-	struct counts n = {0};
+	struct counts n, found = {0};
 	char line[128], what[64];
-	unsigned in_line, all;
 
 	rewind(f);
 	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "%63s %u %u", what, &in_line, &all) == 3 && !strcmp(what, name))
-			n = (struct counts){in_line, all};
-	return n;
+		if (sscanf(line, "%63s %u %u %u %u", what, &n.line, &n.all, &n.trace_line,
+			   &n.trace_all) == 5 &&
+		    !strcmp(what, name))
+			found = n;
+	return found;
 }
 
 static bool judge(const char *name, struct counts now, struct counts was)
 {
-	if (now.line <= was.line && now.all <= was.all) {
-		if (now.line < was.line || now.all < was.all)
-			printf("%s: %u, %u instead of %u, %u: write the table anew\n", name,
-			       now.line, now.all, was.line, was.all);
-		return true;
-	}
-	printf("%s GREW: %u in line and %u in all, instead of %u and %u\n", name, now.line, now.all,
-	       was.line, was.all);
-	return false;
+	const char *how = NULL;
+	bool grew = now.line > was.line || now.all > was.all || now.trace_line > was.trace_line ||
+		    now.trace_all > was.trace_all;
+
+	if (grew)
+		how = "GREW";
+	else if (memcmp(&now, &was, sizeof(now)) != 0)
+		how = "is shorter, write the table anew";
+	if (how)
+		printf("%s %s: %u, %u and as a trace %u, %u; it was %u, %u and %u, %u\n", name, how,
+		       now.line, now.all, now.trace_line, now.trace_all, was.line, was.all,
+		       was.trace_line, was.trace_all);
+	return !grew;
 }
 
 static int compare(const char *path, bool write)
@@ -174,19 +227,21 @@ static int compare(const char *path, bool write)
 		return 1;
 	}
 	if (write)
-		fputs("# Host instructions in line, and in all, for each block of blocks.S:\n"
-		      "# written by emitted_test --write\n",
+		fputs("# Host instructions in line and in all, then those as a trace, for each "
+		      "block "
+		      "of\n# blocks.S: written by emitted_test --write\n",
 		      f);
 	for (const struct reference *r = reference_blocks; r->name; r++) {
 		struct counts n;
 
 		n = count_one(r, false);
-		if (!n.line) {
+		if (!n.line || !n.trace_line) {
 			printf("%s was not translated\n", r->name);
 			good = false;
 		}
 		if (write)
-			fprintf(f, "%-24s %4u %4u\n", r->name, n.line, n.all);
+			fprintf(f, "%-24s %4u %4u %4u %4u\n", r->name, n.line, n.all, n.trace_line,
+				n.trace_all);
 		else
 			good &= judge(r->name, n, known(f, r->name));
 	}
