@@ -84,6 +84,14 @@ enum { HOST_TRAP_MARK_LEN = 7 };
 /* Does the host have this CPUID bit?  reg: 0 EAX, 1 EBX, 2 ECX, 3 EDX. */
 bool host_cpuid_bit(u32 leaf, u32 sub, unsigned reg, unsigned bit);
 
+/* Before code is run that took the place of other code, written through another mapping. */
+static inline void host_serialize(void)
+{
+	u32 a = 0, b, c = 0, d;
+
+	__asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d) : : "memory");
+}
+
 static inline u32 host_mxcsr_get(void)
 {
 	u32 v;

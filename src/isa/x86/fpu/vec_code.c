@@ -40,6 +40,7 @@ struct vec_code {
 	int fd;
 	u8 *rw, *rx;
 	u32 used, nr;
+	bool again; /* there was other code before */
 	struct thunk table[TABLE_SIZE];
 };
 
@@ -277,6 +278,7 @@ static thunk_fn *find(struct vec_code *c, const struct op *op)
 	}
 	if (c->nr == TABLE_FULL || c->used > CODE_SIZE - 2 * THUNK_MAX) {
 		forget(c);
+		c->again = true;
 		return find(c, op);
 	}
 	if ((c->used & (PAGE_SIZE_4K - 1)) > PAGE_SIZE_4K - THUNK_MAX) /* HOST_TRAP_MARK */
@@ -284,6 +286,8 @@ static thunk_fn *find(struct vec_code *c, const struct op *op)
 	*t = (struct thunk){.key = key, .at = c->used};
 	c->used = (u32)(make(c->rw + c->used, op, &at) - c->rw + 15) & ~15u;
 	c->nr++;
+	if (c->again)
+		host_serialize();
 	return (thunk_fn *)(uintptr_t)(c->rx + t->at);
 }
 
