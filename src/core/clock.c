@@ -96,6 +96,14 @@ u64 clock_tsc_hz(struct machine *m)
 	return m->machine_clock->hz;
 }
 
+bool clock_tsc_delta(struct machine *m, u64 *delta)
+{
+	const struct machine_clock *c = m->machine_clock;
+
+	*delta = atomic_load(&c->base) - atomic_load(&c->host_base);
+	return c->use_tsc && atomic_load(&c->running);
+}
+
 u64 clock_from_tsc(struct machine *m, u64 tsc)
 {
 	u64 hz = m->machine_clock->hz;

@@ -165,5 +165,7 @@ const void *jit_hot(struct x86_cpu *cpu, struct block *b)
 		on = c->entry;
 	}
 	pthread_mutex_unlock(&j->soft->lock);
+	if (!on) /* it may have been entered in the shadow of STI */
+		cpu->st.irq_shadow = true;
 	return on;
 }

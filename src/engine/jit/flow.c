@@ -424,14 +424,58 @@ static void end_indirect(struct tr *t, const struct op *op, bool call)
 	} else {
 		emit_load_slot(&t->e, H_T0, GPR_SLOT(g));
 	}
-	if (t->small || call) {
+	if (t->small) {
 		by_routine(t, op, call ? t->j->stubs.call_to : t->j->stubs.jump_to);
 		return;
 	}
 	tr_clobber_t1(t);
 	look_up(&t->e, miss);
 	cold_last(t, miss);
-	jump_to_entry(&t->e);
+	if (!call) {
+		jump_to_entry(&t->e);
+		return;
+	}
+	keep_entry(&t->e);
+	emit_store_slot(&t->e, H_T0, CPU_OFF(st.rip));
+	tr_stack(t, op, -8, 8, true);
+	push_return(t, op);
+	emit_load_slot(&t->e, H_T0, CPU_OFF(st.rip));
+	jump_to_kept(&t->e);
+}
+
+/*
+ * STI of the kernel's, if nothing waits: interrupts may come behind the next instruction.  It runs
+ * before anybody looks, or the way out says that it is in the shadow.
+ */
+static bool end_sti(struct tr *t, const struct op *op)
+{
+	i64 next = op->off + op->len;
+	u8 *miss[2];
+	struct way_out *w;
+
+	if (t->user || !in_page(next))
+		return false;
+	tr_spill_at_end(t);
+	compare_pending(&t->e);
+	miss[0] = emit_jcc(&t->e, 5);
+	stub_test_byte(&t->e, CPU_OFF(cpl));
+	miss[1] = emit_jcc(&t->e, 5);
+	cold_last(t, miss);
+	emit_insn(&t->e, &(struct enc){.opcode = 0xf6,
+				       .rm = {.kind = RM_SLOT, .disp = CPU_OFF(st.rflags) + 1},
+				       .imm_size = 1,
+				       .imm = FL_IF >> 8});
+	link_if(t, 5, next); /* it was set: no shadow */
+	emit_insn(&t->e, &(struct enc){.opcode = 0x80,
+				       .reg = 1,
+				       .rm = {.kind = RM_SLOT, .disp = CPU_OFF(st.rflags) + 1},
+				       .imm_size = 1,
+				       .imm = FL_IF >> 8});
+	w = new_way(t, next);
+	w->shadow = true;
+	align_site(&t->e, 1);
+	w->from = emit_jump(&t->e);
+	return true;
 }
 
 void tr_emit_end(struct tr *t)
@@ -454,7 +498,7 @@ void tr_emit_end(struct tr *t)
 		end_ret(t, op);
 	} else if (plain && (fn == exec_jmp_rm || fn == exec_call_rm)) {
 		end_indirect(t, op, fn == exec_call_rm);
-	} else {
+	} else if (fn != exec_sti || !end_sti(t, op)) {
 		tr_by_exec_last(t, op);
 	}
 }
@@ -498,6 +542,6 @@ void tr_emit_ways(struct tr *t)
 			(struct jit_link){.from = c, .site = w->from, .out = t->e.p, .off = w->off};
 		to_here(&t->e, w->poll);
 		to_here(&t->e, w->from);
-		emit_call_to(&t->e, t->j->stubs.leave_link);
+		emit_call_to(&t->e, w->shadow ? t->j->stubs.leave_shadow : t->j->stubs.leave_link);
 	}
 }

@@ -38,8 +38,6 @@ enum shape {
 	S_XCHG,
 	S_XADD,
 	S_CMPXCHG,
-	S_CLI,
-	S_SWAPGS,
 };
 
 static const struct native {
@@ -101,8 +99,6 @@ static const struct native {
 	{exec_xchg, S_XCHG},
 	{exec_xadd, S_XADD},
 	{exec_cmpxchg, S_CMPXCHG},
-	{exec_cli, S_CLI},
-	{exec_swapgs, S_SWAPGS},
 };
 
 static const struct native *find_native(const struct op *op)
@@ -387,50 +383,6 @@ static bool emit_div(struct tr *t, const struct op *op)
 	return true;
 }
 
-static void clear_bits8(struct tr *t, i32 slot, u8 bits)
-{
-	emit_insn(&t->e, &(struct enc){.opcode = 0x80,
-				       .reg = 4,
-				       .rm = {.kind = RM_SLOT, .disp = slot},
-				       .imm_size = 1,
-				       .imm = (u8)~bits});
-}
-
-/* The rest of op is for CPL 0; the exec function refuses the others. */
-static void need_cpl0(struct tr *t, const struct op *op)
-{
-	tr_spill_live(t, op);
-	emit_insn(&t->e, &(struct enc){.opcode = 0x80,
-				       .reg = 7,
-				       .rm = {.kind = RM_SLOT, .disp = CPU_OFF(cpl)},
-				       .imm_size = 1});
-	tr_cold_jcc(t, op, 5);
-}
-
-static bool emit_cli(struct tr *t, const struct op *op)
-{
-	if (t->b->key & KEY_USER)
-		return false;
-	need_cpl0(t, op);
-	clear_bits8(t, CPU_OFF(st.rflags) + 1, FL_IF >> 8);
-	return true;
-}
-
-static bool emit_swapgs(struct tr *t, const struct op *op)
-{
-	if (t->b->key & KEY_USER)
-		return false;
-	need_cpl0(t, op);
-	tr_clobber_t1(t);
-	emit_load_slot(&t->e, H_T0, CPU_OFF(st.seg[SEG_GS].base));
-	emit_load_slot(&t->e, H_T1, CPU_OFF(st.kernel_gs_base));
-	emit_store_slot(&t->e, H_T0, CPU_OFF(st.kernel_gs_base));
-	emit_store_slot(&t->e, H_T1, CPU_OFF(st.seg[SEG_GS].base));
-	emit_store_slot(&t->e, H_T1, CPU_OFF(seg_base[SEG_GS]));
-	clear_bits8(t, CPU_OFF(seg_flat), 1 << SEG_GS); /* that it is flat need not be known */
-	return true;
-}
-
 static void emit_setcc(struct tr *t, const struct op *op)
 {
 	struct enc i = {.map = 1, .opcode = (u8)(0x90 | (op->opcode & 15)), .byte_rm = true};
@@ -475,12 +427,18 @@ static bool emit_bswap(struct tr *t, const struct op *op)
 {
 	int home = tr_home(op->rm >> 3);
 
-	if (op->form != FORM_RM || op->size < 4 || home < 0)
+	int reg = home >= 0 ? home : H_T0;
+
+	if (op->form != FORM_RM || op->size < 4)
 		return false;
-	if (op->size == 8 || home >= 8)
-		emit8(&t->e, (u8)(0x40 | (op->size == 8 ? 8 : 0) | (home >= 8)));
+	if (home < 0)
+		emit_load_slot(&t->e, H_T0, GPR_SLOT(op->rm >> 3));
+	if (op->size == 8 || reg >= 8)
+		emit8(&t->e, (u8)(0x40 | (op->size == 8 ? 8 : 0) | (reg >= 8)));
 	emit8(&t->e, 0x0f);
-	emit8(&t->e, (u8)(0xc8 | (home & 7)));
+	emit8(&t->e, (u8)(0xc8 | (reg & 7)));
+	if (home < 0)
+		emit_store_slot(&t->e, H_T0, GPR_SLOT(op->rm >> 3));
 	return true;
 }
 
@@ -669,8 +627,6 @@ static bool emit_shape(struct tr *t, const struct op *op, const struct native *n
 	case S_POP: return emit_pop(t, op);
 	case S_LEAVE: return emit_leave(t, op);
 	case S_DIV: return emit_div(t, op);
-	case S_CLI: return emit_cli(t, op);
-	case S_SWAPGS: return emit_swapgs(t, op);
 	case S_XCHG: return emit_exchange(t, op, 0, 0x86);
 	case S_XADD: return emit_exchange(t, op, 1, 0xc0);
 	case S_CMPXCHG: return emit_cmpxchg(t, op);
@@ -698,6 +654,8 @@ bool tr_emit_insn(struct tr *t, const struct op *op)
 	}
 	if (tr_is_bmi(op))
 		return tr_emit_bmi(t, op);
+	if (tr_emit_system(t, op))
+		return true;
 	if (n && n->shape == S_NOP) /* memory operands are not touched */
 		return true;
 	if (!n || op->size > 8 || high_conflict(op))

@@ -9,6 +9,7 @@
 
 #include "engine/jit/lockstep.h"
 #include "engine/soft/run.h"
+#include "sundog/clock.h"
 #include "sundog/err.h"
 #include "sundog/opts.h"
 #include "sundog/trace.h"
@@ -264,6 +265,7 @@ static enum vcpu_exit jit_run(struct vcpu *v, u64 budget)
 
 	syscall(SYS_arch_prctl, ARCH_SET_GS, (unsigned long)(uintptr_t)x86_cpu(v));
 	sc->counted = budget != 0;
+	x86_cpu(v)->tsc_native = clock_tsc_delta(v->machine, &x86_cpu(v)->tsc_delta);
 	jit_crash_watch(sc);
 	why = soft_run(v, budget);
 	jit_crash_watch(NULL);

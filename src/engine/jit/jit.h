@@ -52,6 +52,7 @@ struct jit_link {
 	u8 *site;		  /* the rel32, where it may be written */
 	u8 *out;		  /* the way out to the run loop (a call), in the same mapping */
 	u16 off;		  /* where it goes: offset in the page */
+	bool shadow; /* the first instruction there must run before any interrupt: no poll */
 };
 
 /* Where in the code an instruction begins; the next mark is where it ends. */
@@ -92,6 +93,7 @@ struct jit_stubs {
 	u8 *leave;	  /* st.rip is set */
 	u8 *leave_rip;	  /* st.rip = T0 */
 	u8 *leave_link;	  /* called: the return address names the link */
+	u8 *leave_shadow; /* the same, and the first instruction there is in the shadow of STI */
 	u8 *jump;	  /* T0: RIP, which the jump cache lacks: finds the code, or leaves */
 	u8 *hot;	  /* T0: the block, which has run often */
 	u8 *exec;	  /* called, T0: the op; comes back unless code died */

@@ -21,6 +21,12 @@ struct jit_link *jit_link_at(const struct jit *j, u64 ret)
 	return NULL;
 }
 
+/* Where l enters c. */
+static u8 *entry_of(const struct jit *j, const struct jit_link *l, const struct jit_code *c)
+{
+	return jit_rw(j, l->shadow && c->trace ? c->body : c->entry);
+}
+
 /* Let l lead to b's code, if that is where it goes. */
 static void link_to(struct jit *j, struct jit_link *l, struct block *b)
 {
@@ -31,10 +37,13 @@ static void link_to(struct jit *j, struct jit_link *l, struct block *b)
 	    ((uintptr_t)l->from->block->host ^ (uintptr_t)b->host) >> PAGE_BITS ||
 	    j->soft->split[b->page_off / 64] >> (b->page_off % 64) & 1)
 		return;
+	/* Vector registers may have to be loaded, or the interpreter goes on. */
+	if (l->shadow && to->vec)
+		return;
 	l->to = to;
 	l->next_in = to->incoming;
 	to->incoming = l;
-	set_rel32(l->site, jit_rw(j, to->entry));
+	set_rel32(l->site, entry_of(j, l, to));
 	j->links++;
 	trace_jit_link(l->from->far_entry, to->far_entry);
 }
@@ -113,10 +122,15 @@ void jit_replace(struct jit *j, struct block *b, struct jit_code *c)
 		struct jit_link *l = old->incoming;
 
 		old->incoming = l->next_in;
+		if (l->shadow && c->vec) {
+			l->to = NULL;
+			set_rel32(l->site, l->out);
+			continue;
+		}
 		l->to = c;
 		l->next_in = c->incoming;
 		c->incoming = l;
-		set_rel32(l->site, jit_rw(j, c->entry));
+		set_rel32(l->site, entry_of(j, l, c));
 	}
 	redirect_far(j, old, jit_rw(j, c->far_entry));
 }

@@ -32,6 +32,11 @@ static const struct {
 	{exec_cwd, 1u << RDX},
 	{exec_cbw, 1u << RAX},
 	{exec_cmpxchg, 1u << RAX},
+	{exec_cmpxchg8b, 1u << RAX | 1u << RDX},
+	{exec_cmpxchg16b, 1u << RAX | 1u << RDX},
+	{exec_rdtsc, 1u << RAX | 1u << RDX},
+	{exec_rdtscp, 1u << RAX | 1u << RDX | 1u << RCX},
+	{exec_pushf, 1u << RSP},
 	{exec_push, 1u << RSP},
 	{exec_pop, 1u << RSP},
 	{exec_leave, 1u << RSP | 1u << RBP},
@@ -63,9 +68,9 @@ static bool adjusts(const struct op *op, unsigned base, i32 *delta)
 	bool to_base = op->reg == base * 8 || (!(op->flags & OP_MEM) && op->rm == base * 8);
 
 	*delta = 0;
-	if (base == RSP && (fn == exec_push || fn == exec_pop)) {
-		*delta = fn == exec_push ? -8 : 8;
-		return fn == exec_push || !to_base;
+	if (base == RSP && (fn == exec_push || fn == exec_pop || fn == exec_pushf)) {
+		*delta = fn == exec_pop ? 8 : -8;
+		return fn != exec_pop || !to_base;
 	}
 	if (fn == exec_add && imm)
 		*delta = (i32)op->imm;
@@ -323,12 +328,17 @@ void tr_ea(struct tr *t, const struct op *op)
 	emit_lea(&t->e, H_T0, base, index, op->scale, op->disp);
 }
 
-static void linear_address(struct tr *t, const struct op *op)
+static void add_segment(struct tr *t, const struct op *op)
 {
-	tr_ea(t, op);
 	if (op->seg >= SEG_FS)
 		emit_op_slot(&t->e, 0x03, H_T0,
 			     (i32)(offsetof(struct x86_cpu, seg_base) + 8 * op->seg));
+}
+
+static void linear_address(struct tr *t, const struct op *op)
+{
+	tr_ea(t, op);
+	add_segment(t, op);
 }
 
 static unsigned page_slot(const struct op *op)
@@ -372,6 +382,15 @@ void tr_memory(struct tr *t, const struct op *op, unsigned size, bool write, uns
 	before_check(t, op);
 	linear_address(t, op);
 	by_t0(t, op, page_slot(op), size, write, align);
+}
+
+void tr_memory_from_t0(struct tr *t, const struct op *op, unsigned size, bool write)
+{
+	add_segment(t, op);
+	if (t->small)
+		by_call(t, op, size, write, 1);
+	else
+		by_t0(t, op, page_slot(op), size, write, 1);
 }
 
 static void plain(struct tr *t, const struct op *op, const struct want *w)

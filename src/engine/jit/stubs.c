@@ -469,6 +469,11 @@ void jit_make_stubs(struct jit *j)
 	s->enter = (void *)(uintptr_t)jit_rx(j, e.p);
 	make_enter(&e);
 
+	s->leave_shadow = e.p;
+	emit_insn(&e, &(struct enc){.opcode = 0xc6,
+				    .rm = {.kind = RM_SLOT, .disp = CPU_OFF(st.irq_shadow)},
+				    .imm_size = 1,
+				    .imm = 1});
 	s->leave_link = e.p;
 	emit_pop(&e, H_T0);
 	leave_t0 = e.p;

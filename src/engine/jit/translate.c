@@ -14,6 +14,8 @@
 /* Must the flags be in the host's register for op to run natively? */
 static bool needs_flags(const struct tr *t, const struct op *op)
 {
+	if (tr_insn(op)->fn == exec_pushf) /* it wants them in memory */
+		return false;
 	return tr_reads(tr_insn(op)) || (tr_writes(tr_insn(op)) && tr_live_before(t, op));
 }
 

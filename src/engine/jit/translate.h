@@ -45,6 +45,7 @@ struct way_out {
 	u8 *from; /* a jump that leads there as long as there is no link */
 	u8 *poll; /* another one, or NULL */
 	u16 off;
+	bool shadow; /* jit_link.shadow */
 };
 
 /* One instruction of the code. */
@@ -158,6 +159,8 @@ u16 tr_live_before(const struct tr *t, const struct op *op);
  * are where op needs them.  What fails goes the cold way.
  */
 void tr_memory(struct tr *t, const struct op *op, unsigned size, bool write, unsigned align);
+/* The same, and T0 is the linear address already, but for the segment's base. */
+void tr_memory_from_t0(struct tr *t, const struct op *op, unsigned size, bool write);
 /* The same for [RSP + disp], and for [register]. */
 void tr_stack(struct tr *t, const struct op *op, i32 disp, unsigned size, bool write);
 void tr_at_register(struct tr *t, const struct op *op, unsigned g, unsigned size, bool write);
@@ -184,6 +187,10 @@ void tr_emit_ways(struct tr *t);
 bool tr_is_native(const struct op *op);
 /* Emit op natively; false: nothing was emitted, use the exec function. */
 bool tr_emit_insn(struct tr *t, const struct op *op);
+
+/* --- system.c ------------------------------------------------------------------------------ */
+
+bool tr_emit_system(struct tr *t, const struct op *op); /* false: nothing of use was emitted */
 
 /* --- bmi.c ---------------------------------------------------------------------------------- */
 

@@ -127,7 +127,7 @@ struct jumps {
 	struct jump_ent ent[JUMP_ENTRIES];
 	u64 pages[(1 << JUMP_PAGE_BITS) / 64]; /* hashes of pages that have entries */
 	bool used, local;		       /* there are entries, that are not global */
-	bool low, high;			       /* in this half of the address space */
+	u64 large;			       /* hashes of GiBs with entries in large pages */
 };
 
 struct ex_ent {	 /* instruction TLB */

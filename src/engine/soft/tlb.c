@@ -59,7 +59,8 @@ static void jumps_clear(const struct soft *s, struct jumps *j)
 	for (unsigned i = 0; i < JUMP_ENTRIES; i++)
 		j->ent[i] = (struct jump_ent){NO_LIN, s->no_jump};
 	memset(j->pages, 0, sizeof(j->pages));
-	j->used = j->local = j->low = j->high = false;
+	j->large = 0;
+	j->used = j->local = false;
 }
 
 void soft_clear_jumps(struct soft_ctx *c)
@@ -75,33 +76,38 @@ static unsigned jump_page(u64 lin)
 	return (unsigned)(page ^ page >> JUMP_PAGE_BITS) & ((1 << JUMP_PAGE_BITS) - 1);
 }
 
+static u64 gib_bit(u64 lin)
+{
+	return 1ull << (lin >> 30 & 63);
+}
+
 void soft_add_jump(struct soft_cpu *sc, u64 lin, const void *code)
 {
 	struct jumps *j = &sc->ctx->jumps[!!(sc->key & KEY_USER)];
 	const struct ex_ent *x = &sc->ctx->ex[lin >> PAGE_BITS & (EX_ENTRIES - 1)];
-	u64 tag = (lin & ~0xfffull) | is_user(sc->cpu);
+	const struct jc_ent *b = &sc->ctx->jc[jc_index(lin)];
+	bool known = x->tag == ((lin & ~0xfffull) | is_user(sc->cpu));
 
 	if (lin == NO_LIN)
 		return;
 	j->ent[jump_index(lin)] = (struct jump_ent){lin, code};
 	j->pages[jump_page(lin) / 64] |= 1ull << jump_page(lin) % 64;
 	j->used = true;
-	if (x->tag != tag || !x->global)
+	/* What the instruction TLB has forgotten may be any page, but for what is kept beside. */
+	if (!(known ? x->global : b->block && b->lin == lin && b->global))
 		j->local = true;
-	if ((i64)lin < 0)
-		j->high = true;
-	else
-		j->low = true;
+	if (!known || x->large)
+		j->large |= gib_bit(lin);
 }
 
-/* Forget those in the page, and if it may be a large one, in its half of the address space. */
-static void jumps_drop_page(struct soft_ctx *c, u64 page, bool large)
+/* Forget those in the page, and if it may be a large one, all in the GiB. */
+static void jumps_drop_page(struct soft_ctx *c, u64 page)
 {
 	for (unsigned k = 0; k < ARRAY_SIZE(c->jumps); k++) {
 		struct jumps *j = &c->jumps[k];
 
 		if (j->pages[jump_page(page) / 64] >> jump_page(page) % 64 & 1 ||
-		    (large && ((i64)page < 0 ? j->high : j->low)))
+		    j->large & gib_bit(page))
 			jumps_clear(c->soft, j);
 	}
 }
@@ -131,11 +137,6 @@ static bool same_gib(u64 a, u64 b)
 static bool other_gib(const struct jc_ent *j, u64 lin)
 {
 	return !same_gib(j->lin, lin);
-}
-
-static u64 gib_bit(u64 lin)
-{
-	return 1ull << (lin >> 30 & 63);
 }
 
 static void ctx_clear(struct soft_ctx *c)
@@ -214,7 +215,7 @@ static void ctx_clear_page(struct soft_ctx *c, u64 page)
 	if ((c->ex[x].tag & ~1ull) == page)
 		c->ex[x].tag = ~0ull;
 	jc_drop(c, c->jc_used & ((i64)page < 0 ? ~0ull : jc_group_bit(page)), other_page, page);
-	jumps_drop_page(c, page, c->large_gibs & gib_bit(page));
+	jumps_drop_page(c, page);
 	if (c->large_gibs & gib_bit(page))
 		ctx_clear_fragments(c, page);
 }
@@ -277,6 +278,15 @@ static bool watches_data(const struct x86_cpu *cpu)
 	return cpu->debug_watch;
 }
 
+static struct tlb_view *view_of(const struct x86_cpu *cpu, enum tlb_view_kind kind)
+{
+	struct soft_cpu *sc = soft_cpu(cpu);
+
+	return sc->slow_access ? &sc->no_view
+	       : cpu->shadowed ? &sc->shadow->views[kind]
+			       : &sc->ctx->views[kind];
+}
+
 void soft_view_changed(struct x86_cpu *cpu)
 {
 	struct soft_cpu *sc = soft_cpu(cpu);
@@ -287,14 +297,19 @@ void soft_view_changed(struct x86_cpu *cpu)
 	sc->key = (block_key)(cpu->code_size | (is_user(cpu) ? KEY_USER : 0) |
 			      (!cpu->code64 && cpu->st.seg[SEG_CS].limit != ~0u ? KEY_LIMITED : 0));
 	cpu->jump_cache = soft_jumps(sc);
-	/* Not what only AC allows: translated code's page caches do not know of it. */
-	cpu->pages_fill = !sc->slow_access &&
-			  (is_user(cpu) || !(cpu->st.cr4 & CR4_SMAP) || !(cpu->st.rflags & FL_AC));
 	if (sc->slow_access || sc->shadow)
 		pages_clear(cpu);
-	cpu->view = sc->slow_access ? &sc->no_view
-		    : cpu->shadowed ? &sc->shadow->views[view_kind(cpu)]
-				    : &sc->ctx->views[view_kind(cpu)];
+	for (unsigned ac = 0; ac < 2; ac++) {
+		enum tlb_view_kind kind =
+			cpu->st.cr4 & CR4_SMAP && !ac ? VIEW_KERNEL : VIEW_KERNEL_AC;
+
+		cpu->view_ac[ac] = view_of(cpu, kind);
+		/* Not what only AC allows: page caches do not know of it. */
+		cpu->pages_fill_ac[ac] = !sc->slow_access && !(cpu->st.cr4 & CR4_SMAP && ac);
+	}
+	cpu->view = view_of(cpu, view_kind(cpu));
+	cpu->pages_fill =
+		is_user(cpu) ? !sc->slow_access : cpu->pages_fill_ac[!!(cpu->st.rflags & FL_AC)];
 }
 
 static u16 current_pcid(const struct x86_cpu *cpu)

@@ -114,6 +114,10 @@ struct x86_cpu {
 	u16 jit_flags;		/* arithmetic flags: LAHF's byte << 8 | OF */
 	bool pages_fill;	/* may pages[] be filled from the current view? */
 	bool pages_used;	/* something in pages[] is filled */
+	bool pages_fill_ac[2];	/* that, in ring 0 without AC and with it */
+	bool tsc_native;	/* the guest's TSC is the host's, plus tsc_delta, plus tsc_offset */
+	u64 tsc_delta;
+	struct tlb_view *view_ac[2]; /* the view of ring 0 without AC and with it */
 	struct page_cache pages[2][PAGE_SLOTS][2]; /* kernel and user, slot, read and write */
 
 	/* Instrumentation: any of these makes the engine step one instruction at a time. */

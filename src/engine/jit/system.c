@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * system.c - instructions that kernels use all the time: the parts of them that need no C.
+ *
+ * What is asked first (the ring, a mode) decides for the common case; the exec function does the
+ * others, and raises what is due.
+ */
+#include "engine/jit/translate.h"
+#include "isa/x86/exec.h"
+
+static void slot8(struct tr *t, u8 digit, i32 slot, u8 imm)
+{
+	emit_insn(&t->e, &(struct enc){.opcode = 0x80,
+				       .reg = digit,
+				       .rm = {.kind = RM_SLOT, .disp = slot},
+				       .imm_size = 1,
+				       .imm = imm});
+}
+
+/* or, and, test: byte gs:[slot] */
+static void set_bits(struct tr *t, i32 slot, u8 bits)
+{
+	slot8(t, 1, slot, bits);
+}
+
+static void clear_bits(struct tr *t, i32 slot, u8 bits)
+{
+	slot8(t, 4, slot, (u8)~bits);
+}
+
+static void test_bits(struct tr *t, i32 slot, u8 bits)
+{
+	emit_insn(&t->e, &(struct enc){.opcode = 0xf6,
+				       .rm = {.kind = RM_SLOT, .disp = slot},
+				       .imm_size = 1,
+				       .imm = bits});
+}
+
+/* mov reg32, word gs:[slot], zero-extended */
+static void load16(struct tr *t, unsigned reg, i32 slot)
+{
+	emit_insn(&t->e, &(struct enc){.map = 1,
+				       .opcode = 0xb7,
+				       .reg = (u8)reg,
+				       .rm = {.kind = RM_SLOT, .disp = slot}});
+}
+
+static i32 rflags_byte(unsigned n)
+{
+	return CPU_OFF(st.rflags) + (i32)n;
+}
+
+/* The rest of op is for CPL 0. */
+static void need_cpl0(struct tr *t, const struct op *op)
+{
+	tr_spill_live(t, op);
+	stub_test_byte(&t->e, CPU_OFF(cpl));
+	tr_cold_jcc(t, op, 5);
+}
+
+/* --- flags -------------------------------------------------------------------------------- */
+
+static bool emit_cli(struct tr *t, const struct op *op)
+{
+	if (t->user)
+		return false;
+	need_cpl0(t, op);
+	clear_bits(t, rflags_byte(1), FL_IF >> 8);
+	return true;
+}
+
+static bool emit_cld(struct tr *t, const struct op *op)
+{
+	tr_spill_live(t, op);
+	clear_bits(t, rflags_byte(1), FL_DF >> 8);
+	return true;
+}
+
+/* Supervisor accesses to user pages: another view, which is kept ready. */
+static bool access_control(struct tr *t, const struct op *op, bool on)
+{
+	if (t->user)
+		return false;
+	need_cpl0(t, op);
+	if (on)
+		set_bits(t, rflags_byte(2), FL_AC >> 16);
+	else
+		clear_bits(t, rflags_byte(2), FL_AC >> 16);
+	emit_load_slot(&t->e, H_T0, CPU_OFF(view_ac) + 8 * on);
+	emit_store_slot(&t->e, H_T0, CPU_OFF(view));
+	emit_insn(&t->e,
+		  &(struct enc){.opcode = 0x8a,
+				.byte_reg = true,
+				.reg = H_T0,
+				.rm = {.kind = RM_SLOT, .disp = CPU_OFF(pages_fill_ac) + on}});
+	emit_insn(&t->e, &(struct enc){.opcode = 0x88,
+				       .byte_reg = true,
+				       .reg = H_T0,
+				       .rm = {.kind = RM_SLOT, .disp = CPU_OFF(pages_fill)}});
+	return true;
+}
+
+static bool emit_stac(struct tr *t, const struct op *op)
+{
+	return access_control(t, op, true);
+}
+
+static bool emit_clac(struct tr *t, const struct op *op)
+{
+	return access_control(t, op, false);
+}
+
+/* RFLAGS: what is kept whole, and the arithmetic flags as LAHF and SETO left them. */
+static bool emit_pushf(struct tr *t, const struct op *op)
+{
+	enum { NOT_PUSHED = FL_ARITH | FL_RF | FL_VM };
+	u8 temp, *no;
+
+	if (op->size != 8)
+		return false;
+	tr_spill_flags(t);
+	t->home = FLAGS_MEMORY;
+	tr_stack(t, op, -8, 8, true);
+	t->home = FLAGS_MEMORY;
+	temp = tr_use_temp(t);
+	emit_store_slot(&t->e, H_RAX, CPU_OFF(jit_rax));
+	emit_insn(&t->e, &(struct enc){.map = 1,
+				       .opcode = 0xb6,
+				       .reg = H_RAX,
+				       .rm = {.kind = RM_SLOT, .disp = CPU_OFF(jit_flags) + 1}});
+	emit_load_slot(&t->e, temp, CPU_OFF(st.rflags));
+	emit_insn(&t->e, &(struct enc){.w = true,
+				       .opcode = 0x81,
+				       .reg = 4,
+				       .rm = {.kind = RM_REG, .reg = temp},
+				       .imm_size = 4,
+				       .imm = (u32)~NOT_PUSHED});
+	emit_insn(&t->e, &(struct enc){.w = true,
+				       .opcode = 0x0b,
+				       .reg = temp,
+				       .rm = {.kind = RM_REG, .reg = H_RAX}});
+	test_bits(t, CPU_OFF(jit_flags), 1);
+	no = emit_jcc(&t->e, 4);
+	emit_insn(&t->e, &(struct enc){.w = true,
+				       .opcode = 0x81,
+				       .reg = 1,
+				       .rm = {.kind = RM_REG, .reg = temp},
+				       .imm_size = 4,
+				       .imm = FL_OF});
+	if (no)
+		patch_here(no, t->e.p);
+	emit_load_slot(&t->e, H_RAX, CPU_OFF(jit_rax));
+	emit_insn(&t->e, &(struct enc){.w = true, .opcode = 0x89, .reg = temp, .rm = t->mem});
+	emit_lea(&t->e, H_GUEST_RSP, H_GUEST_RSP, -1, 0, -8);
+	return true;
+}
+
+/* --- segments -------------------------------------------------------------------------------- */
+
+static bool emit_swapgs(struct tr *t, const struct op *op)
+{
+	if (t->user)
+		return false;
+	need_cpl0(t, op);
+	tr_clobber_t1(t);
+	emit_load_slot(&t->e, H_T0, CPU_OFF(st.seg[SEG_GS].base));
+	emit_load_slot(&t->e, H_T1, CPU_OFF(st.kernel_gs_base));
+	emit_store_slot(&t->e, H_T0, CPU_OFF(st.kernel_gs_base));
+	emit_store_slot(&t->e, H_T1, CPU_OFF(st.seg[SEG_GS].base));
+	emit_store_slot(&t->e, H_T1, CPU_OFF(seg_base[SEG_GS]));
+	clear_bits(t, CPU_OFF(seg_flat), 1 << SEG_GS); /* that it is flat need not be known */
+	return true;
+}
+
+static bool emit_from_sreg(struct tr *t, const struct op *op)
+{
+	i32 sel = (i32)(offsetof(struct x86_cpu, st.seg) + op->reg * sizeof(struct seg) +
+			offsetof(struct seg, sel));
+	int home = tr_home(op->rm >> 3);
+
+	if (op->flags & OP_MEM || op->size < 4)
+		return false;
+	load16(t, home >= 0 ? (unsigned)home : H_T0, sel);
+	if (home < 0)
+		emit_store_slot(&t->e, H_T0, GPR_SLOT(op->rm >> 3));
+	return true;
+}
+
+/* --- bits and words in memory ----------------------------------------------------------------- */
+
+static u8 bit_digit(const struct op *op)
+{
+	exec_fn *fn = tr_insn(op)->fn;
+
+	return fn == exec_bt ? 4 : fn == exec_bts ? 5 : fn == exec_btr ? 6 : 7;
+}
+
+/* mov reg, the register operand; of 4 bytes with its sign. */
+static void bit_offset(struct tr *t, const struct op *op, unsigned reg)
+{
+	unsigned g = op->reg >> 3;
+	struct enc i = {.w = true, .opcode = op->size == 8 ? 0x8b : 0x63, .reg = (u8)reg};
+
+	if (tr_home(g) >= 0)
+		i.rm = (struct rm_operand){.kind = RM_REG, .reg = (u8)tr_home(g)};
+	else
+		i.rm = (struct rm_operand){.kind = RM_SLOT, .disp = GPR_SLOT(g)};
+	emit_insn(&t->e, &i);
+}
+
+/* BT and its kin on memory by a register: the bit may lie far from the address. */
+static bool emit_bit_string(struct tr *t, const struct op *op)
+{
+	u8 digit = bit_digit(op), log2 = op->size == 8 ? 3 : 2;
+
+	if (!(op->flags & OP_MEM) || op->form != FORM_RM_REG || op->size < 4)
+		return false;
+	tr_spill_live(t, op);
+	tr_clobber_t1(t);
+	bit_offset(t, op, H_T1);
+	emit_bytes(&t->e, (u8[]){0x41, 0x83, 0xe3, (u8)(8 * op->size - 1)}, 4); /* and r11d, */
+	emit_store_slot(&t->e, H_T1, CPU_OFF(jit_target));
+	tr_ea(t, op);
+	bit_offset(t, op, H_T1);
+	emit_bytes(&t->e, (u8[]){0x49, 0xc1, 0xfb, (u8)(log2 + 3)}, 4); /* sar r11, */
+	emit_lea(&t->e, H_T0, H_T0, H_T1, log2, 0);
+	tr_memory_from_t0(t, op, op->size, digit != 4);
+	emit_load_slot(&t->e, H_T1, CPU_OFF(jit_target));
+	emit_insn(&t->e, &(struct enc){.lock = op->flags & OP_LOCK,
+				       .w = op->size == 8,
+				       .map = 1,
+				       .opcode = (u8)(0x83 | digit << 3),
+				       .reg = H_T1,
+				       .rm = t->mem});
+	return true;
+}
+
+/* RDX:RAX and RCX:RBX are where they have to be. */
+static bool emit_cmpxchg_pair(struct tr *t, const struct op *op)
+{
+	bool wide = tr_insn(op)->fn == exec_cmpxchg16b;
+
+	if (!(op->flags & OP_MEM))
+		return false;
+	tr_memory(t, op, wide ? 16 : 8, true, wide ? 16 : 1);
+	emit_insn(&t->e, &(struct enc){.lock = op->flags & OP_LOCK,
+				       .w = wide,
+				       .map = 1,
+				       .opcode = 0xc7,
+				       .reg = 1,
+				       .rm = t->mem});
+	return true;
+}
+
+/* --- time
+ * ------------------------------------------------------------------------------------------ */
+
+/* The host's counter and what the guest's differs by: vCPUs do not run while the clock stands. */
+static bool emit_time(struct tr *t, const struct op *op)
+{
+	if (t->j->lockstep)
+		return false;
+	tr_spill_live(t, op);
+	if (t->user) {
+		test_bits(t, CPU_OFF(st.cr4), CR4_TSD);
+		tr_cold_jcc(t, op, 5);
+	}
+	stub_test_byte(&t->e, CPU_OFF(tsc_native));
+	tr_cold_jcc(t, op, 4);
+	emit_bytes(&t->e, (u8[]){0x0f, 0x31}, 2);	      /* rdtsc */
+	emit_bytes(&t->e, (u8[]){0x48, 0xc1, 0xe2, 0x20}, 4); /* shl rdx, 32 */
+	emit_bytes(&t->e, (u8[]){0x48, 0x09, 0xd0}, 3);	      /* or rax, rdx */
+	emit_op_slot(&t->e, 0x03, H_RAX, CPU_OFF(tsc_delta));
+	emit_op_slot(&t->e, 0x03, H_RAX, CPU_OFF(st.tsc_offset));
+	emit_bytes(&t->e, (u8[]){0x48, 0x89, 0xc2}, 3);	      /* mov rdx, rax */
+	emit_bytes(&t->e, (u8[]){0x48, 0xc1, 0xea, 0x20}, 4); /* shr rdx, 32 */
+	emit_bytes(&t->e, (u8[]){0x89, 0xc0}, 2);	      /* mov eax, eax */
+	if (tr_insn(op)->fn == exec_rdtscp)
+		emit_insn(&t->e,
+			  &(struct enc){.opcode = 0x8b,
+					.reg = H_RCX,
+					.rm = {.kind = RM_SLOT, .disp = CPU_OFF(st.tsc_aux)}});
+	return true;
+}
+
+/* Who spins waits for another CPU. */
+static bool emit_pause(struct tr *t, const struct op *op)
+{
+	return t->j->soft->nr_cpus == 1;
+}
+
+static const struct {
+	exec_fn *exec;
+	bool (*emit)(struct tr *t, const struct op *op);
+} emitters[] = {
+	{exec_cli, emit_cli},
+	{exec_cld, emit_cld},
+	{exec_stac, emit_stac},
+	{exec_clac, emit_clac},
+	{exec_pushf, emit_pushf},
+	{exec_swapgs, emit_swapgs},
+	{exec_mov_from_sreg, emit_from_sreg},
+	{exec_bt, emit_bit_string},
+	{exec_bts, emit_bit_string},
+	{exec_btr, emit_bit_string},
+	{exec_btc, emit_bit_string},
+	{exec_cmpxchg8b, emit_cmpxchg_pair},
+	{exec_cmpxchg16b, emit_cmpxchg_pair},
+	{exec_rdtsc, emit_time},
+	{exec_rdtscp, emit_time},
+	{exec_pause, emit_pause},
+};
+
+bool tr_emit_system(struct tr *t, const struct op *op)
+{
+	exec_fn *fn = tr_insn(op)->fn;
+
+	if (op->flags & OP_EA_SLOW || (op->flags & OP_MEM && op->asize != 8))
+		return false;
+	for (unsigned i = 0; i < ARRAY_SIZE(emitters); i++)
+		if (emitters[i].exec == fn)
+			return emitters[i].emit(t, op);
+	return false;
+}
