@@ -295,7 +295,8 @@ static void on_rtc(struct ctx *frame)
 
 static bool rtc_wait(unsigned flag)
 {
-	for (unsigned i = 0; i < 200000000 && !(rtc_flags & flag); i++)
+	/* More than a second, however fast the CPU; who waits in vain is ended from outside. */
+	for (u64 i = 0; i < 100000000000 && !(rtc_flags & flag); i++)
 		asm volatile("sti; nop; nop; cli" ::: "memory");
 	return rtc_flags & flag;
 }

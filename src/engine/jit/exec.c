@@ -68,17 +68,12 @@ const void *jit_find(struct x86_cpu *cpu)
 {
 	struct soft_cpu *sc = soft_cpu(cpu);
 	u64 lin = cpu->st.rip;
-	const struct jump_ent *jump = &soft_jumps(sc)[jump_index(lin)];
-	const struct jc_ent *j = &sc->ctx->jc[jc_index(lin)];
 	const struct jit_code *c;
+	struct block *b;
 
 	sc->stats.jump_misses++;
-	if (jump->lin == lin && jump->code != sc->soft->no_jump)
-		return jump->code;
-	if (!j->block || j->lin != lin || j->key != sc->key ||
-	    atomic_load_explicit(&j->block->dead, memory_order_relaxed))
-		return NULL;
-	c = __atomic_load_n((struct jit_code **)&j->block->code, __ATOMIC_ACQUIRE);
+	b = soft_known_block(sc, lin);
+	c = b ? __atomic_load_n((struct jit_code **)&b->code, __ATOMIC_ACQUIRE) : NULL;
 	if (!c)
 		return NULL;
 	soft_add_jump(sc, lin, c->far_entry);

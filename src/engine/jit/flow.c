@@ -18,9 +18,17 @@ static void compare_pending(struct emit *e)
 				   .imm_size = 1});
 }
 
+/* cmp r10, [r11 + lin] */
+static void compare_entry(struct emit *e)
+{
+	emit_bytes(e, (u8[]){0x4d, 0x3b, 0x53, offsetof(struct jump_ent, lin)}, 4);
+}
+
 /* T0: RIP.  T1: the entry for it; two jumps that are taken if there is none, or if to leave. */
 static void look_up(struct emit *e, u8 *miss[2])
 {
+	u8 *found;
+
 	compare_pending(e);
 	miss[0] = emit_jcc(e, 5);
 	emit_bytes(e, (u8[]){0x45, 0x69, 0xda}, 3); /* imul r11d, r10d, */
@@ -28,8 +36,13 @@ static void look_up(struct emit *e, u8 *miss[2])
 	emit_bytes(e, (u8[]){0x41, 0xc1, 0xeb, 32 - JUMP_BITS}, 4); /* shr r11d, */
 	emit_bytes(e, (u8[]){0x41, 0xc1, 0xe3, 4}, 4);		    /* shl r11d, 4 */
 	emit_op_slot(e, 0x03, H_T1, CPU_OFF(jump_cache));
-	emit_bytes(e, (u8[]){0x4d, 0x3b, 0x53, offsetof(struct jump_ent, lin)}, 4); /* cmp r10, */
+	compare_entry(e);
+	found = emit_jcc(e, 4);
+	emit_bytes(e, (u8[]){0x49, 0x83, 0xf3, sizeof(struct jump_ent)}, 4); /* xor r11, */
+	compare_entry(e);
 	miss[1] = emit_jcc(e, 5);
+	if (found)
+		patch_here(found, e->p);
 }
 
 static void jump_to_entry(struct emit *e)

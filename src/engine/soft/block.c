@@ -608,6 +608,36 @@ static struct block *second_place(const struct soft_cpu *sc, u64 lin)
 	return ent.block;
 }
 
+/* To the jump cache; lin's page is in the instruction TLB. */
+static void note_block(struct soft_cpu *sc, u64 lin, struct block *b)
+{
+	struct jc_ent *j = &sc->ctx->jc[jc_index(lin)];
+	bool global = sc->ctx->ex[lin >> PAGE_BITS & (EX_ENTRIES - 1)].global;
+
+	sc->ctx->jc[jc_index(lin) ^ 1] = *j;
+	*j = (struct jc_ent){lin, b, sc->key, global};
+	sc->ctx->jc_used |= jc_group_bit(lin);
+	if (!global)
+		sc->ctx->jc_local |= jc_group_bit(lin);
+}
+
+struct block *soft_known_block(struct soft_cpu *sc, u64 lin)
+{
+	const struct ex_ent *x = &sc->ctx->ex[lin >> PAGE_BITS & (EX_ENTRIES - 1)];
+	const struct jc_ent *j = &sc->ctx->jc[jc_index(lin)];
+	struct block *b = j->block;
+
+	if (b && j->lin == lin && j->key == sc->key &&
+	    !atomic_load_explicit(&b->dead, memory_order_relaxed))
+		return b;
+	if (sc->key & KEY_LIMITED || x->tag != ((lin & ~0xfffull) | is_user(sc->cpu)))
+		return NULL;
+	b = hash_find(sc->soft, x->host + (lin & 0xfff), sc->key);
+	if (b)
+		note_block(sc, lin, b);
+	return b;
+}
+
 struct block *soft_find_block(struct x86_cpu *cpu)
 {
 	struct soft_cpu *sc = soft_cpu(cpu);
@@ -615,8 +645,6 @@ struct block *soft_find_block(struct x86_cpu *cpu)
 	gpa_t gpa;
 	const u8 *page;
 	struct block *b;
-	struct jc_ent *j;
-	bool global;
 
 	cpu->op = NULL;
 	if (__builtin_expect(atomic_load_explicit(&sc->soft->flush_wanted, memory_order_relaxed),
@@ -650,13 +678,7 @@ struct block *soft_find_block(struct x86_cpu *cpu)
 			x86_raise_gp(cpu, 0);
 		return b;
 	}
-	j = &sc->ctx->jc[jc_index(lin)];
-	global = sc->ctx->ex[lin >> PAGE_BITS & (EX_ENTRIES - 1)].global;
-	sc->ctx->jc[jc_index(lin) ^ 1] = *j;
-	*j = (struct jc_ent){lin, b, soft_key(cpu), global};
-	sc->ctx->jc_used |= jc_group_bit(lin);
-	if (!global)
-		sc->ctx->jc_local |= jc_group_bit(lin);
+	note_block(sc, lin, b);
 	return b;
 }
 

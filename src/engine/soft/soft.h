@@ -114,8 +114,11 @@ struct jc_ent { /* jump cache: linear address to block, for one context */
 	bool global;
 };
 
-/* A translator's jump cache: 64-bit code that runs at lin, in the mode of the table. */
-enum { JUMP_BITS = 11, JUMP_ENTRIES = 1 << JUMP_BITS, JUMP_PAGE_BITS = 9 };
+/*
+ * A translator's jump cache: 64-bit code that runs at lin, in the mode of the table.  An entry may
+ * also be in the place next to its own (index ^ 1), where a newer one put it.
+ */
+enum { JUMP_BITS = 12, JUMP_ENTRIES = 1 << JUMP_BITS, JUMP_PAGE_BITS = 9 };
 
 struct jump_ent {
 	u64 lin;
@@ -124,10 +127,11 @@ struct jump_ent {
 
 /* That of kernel or user mode, with what is known of its entries, so as to keep what is good. */
 struct jumps {
-	struct jump_ent ent[JUMP_ENTRIES];
+	struct jump_ent ent[JUMP_ENTRIES] __attribute__((aligned(64)));
 	u64 pages[(1 << JUMP_PAGE_BITS) / 64]; /* hashes of pages that have entries */
 	bool used, local;		       /* there are entries, that are not global */
-	u64 large;			       /* hashes of GiBs with entries in large pages */
+	bool half[2]; /* ... in the lower, the upper of the address space */
+	u64 large;    /* hashes of GiBs with entries in large pages */
 };
 
 struct ex_ent {	 /* instruction TLB */
@@ -334,8 +338,13 @@ void soft_clear_jumps(struct soft_ctx *c);
  */
 bool soft_fill(struct x86_cpu *cpu, u64 lin, enum mem_access acc);
 
-/* The block of the code at host in the mode, if there is one.  soft->lock held. */
+/*
+ * The block of the code at host in the mode, if there is one.  soft->lock held, or a vCPU in guest
+ * code asks.
+ */
 struct block *soft_block_at(struct soft *s, const u8 *host, block_key key);
+/* The block at lin, where the CPU is, if nothing has to be made or raised to find it. */
+struct block *soft_known_block(struct soft_cpu *sc, u64 lin);
 
 /* [off, off + len) of the page are code now.  soft->lock held. */
 void soft_claim_granules(struct page_info *page, unsigned off, unsigned len);

@@ -60,6 +60,7 @@ static void jumps_clear(const struct soft *s, struct jumps *j)
 		j->ent[i] = (struct jump_ent){NO_LIN, s->no_jump};
 	memset(j->pages, 0, sizeof(j->pages));
 	j->large = 0;
+	j->half[0] = j->half[1] = false;
 	j->used = j->local = false;
 }
 
@@ -87,12 +88,15 @@ void soft_add_jump(struct soft_cpu *sc, u64 lin, const void *code)
 	const struct ex_ent *x = &sc->ctx->ex[lin >> PAGE_BITS & (EX_ENTRIES - 1)];
 	const struct jc_ent *b = &sc->ctx->jc[jc_index(lin)];
 	bool known = x->tag == ((lin & ~0xfffull) | is_user(sc->cpu));
+	struct jump_ent *own = &j->ent[jump_index(lin)], *next = &j->ent[jump_index(lin) ^ 1];
 
 	if (lin == NO_LIN)
 		return;
-	j->ent[jump_index(lin)] = (struct jump_ent){lin, code};
+	if (own->lin != lin)
+		*next = *own;
+	*own = (struct jump_ent){lin, code};
 	j->pages[jump_page(lin) / 64] |= 1ull << jump_page(lin) % 64;
-	j->used = true;
+	j->used = j->half[lin >> 63] = true;
 	/* What the instruction TLB has forgotten may be any page, but for what is kept beside. */
 	if (!(known ? x->global : b->block && b->lin == lin && b->global))
 		j->local = true;
@@ -106,8 +110,9 @@ static void jumps_drop_page(struct soft_ctx *c, u64 page)
 	for (unsigned k = 0; k < ARRAY_SIZE(c->jumps); k++) {
 		struct jumps *j = &c->jumps[k];
 
-		if (j->pages[jump_page(page) / 64] >> jump_page(page) % 64 & 1 ||
-		    j->large & gib_bit(page))
+		if (j->half[page >> 63] &&
+		    (j->pages[jump_page(page) / 64] >> jump_page(page) % 64 & 1 ||
+		     j->large & gib_bit(page)))
 			jumps_clear(c->soft, j);
 	}
 }
@@ -220,6 +225,16 @@ static void ctx_clear_page(struct soft_ctx *c, u64 page)
 		ctx_clear_fragments(c, page);
 }
 
+/* Tables that translated code finds its way in want to be aligned. */
+static struct soft_ctx *ctx_new(void)
+{
+	struct soft_ctx *c = aligned_alloc(_Alignof(struct soft_ctx), sizeof(*c));
+
+	if (c)
+		memset((void *)c, 0, sizeof(*c));
+	return c;
+}
+
 static struct soft_ctx *ctx_find(struct soft_cpu *sc, u16 pcid)
 {
 	for (unsigned i = 0; i < NR_CONTEXTS; i++)
@@ -245,7 +260,7 @@ static struct soft_ctx *ctx_get(struct soft_cpu *sc, u16 pcid)
 		}
 		c = sc->ctxs[victim];
 		if (!c)
-			c = sc->ctxs[victim] = calloc(1, sizeof(*c));
+			c = sc->ctxs[victim] = ctx_new();
 		if (!c) /* out of memory: the first context always exists */
 			c = sc->ctxs[0];
 		c->soft = sc->soft;
@@ -856,7 +871,7 @@ int soft_cpu_init(struct vcpu *v, struct err *e)
 	struct x86_cpu *cpu = x86_cpu(v);
 	struct soft *s = v->machine->engine_priv;
 	struct soft_cpu *sc = calloc(1, sizeof(*sc));
-	struct soft_ctx *c = calloc(1, sizeof(*c));
+	struct soft_ctx *c = ctx_new();
 	struct block *shot = calloc(1, sizeof(*shot) + (1 + OPS_AFTER) * sizeof(struct op));
 
 	if (!sc || !c || !shot || v->index >= ARRAY_SIZE(s->cpus)) {
