@@ -255,7 +255,16 @@ static bool emit_cmpxchg_pair(struct tr *t, const struct op *op)
 /* --- time
  * ------------------------------------------------------------------------------------------ */
 
-/* The host's counter and what the guest's differs by: vCPUs do not run while the clock stands. */
+static void put_lfence(struct tr *t)
+{
+	emit_bytes(&t->e, (u8[]){0x0f, 0xae, 0xe8}, 3);
+}
+
+/*
+ * The host's counter and what the guest's differs by: vCPUs do not run while the clock stands.
+ * Never read before loads that come first: RDTSCP waits for them, and what a guest puts before
+ * RDTSC to that end may have been run by C, for which an LFENCE is nothing to wait for.
+ */
 static bool emit_time(struct tr *t, const struct op *op)
 {
 	if (t->j->lockstep)
@@ -267,6 +276,7 @@ static bool emit_time(struct tr *t, const struct op *op)
 	}
 	stub_test_byte(&t->e, CPU_OFF(tsc_native));
 	tr_cold_jcc(t, op, 4);
+	put_lfence(t);
 	emit_bytes(&t->e, (u8[]){0x0f, 0x31}, 2);	      /* rdtsc */
 	emit_bytes(&t->e, (u8[]){0x48, 0xc1, 0xe2, 0x20}, 4); /* shl rdx, 32 */
 	emit_bytes(&t->e, (u8[]){0x48, 0x09, 0xd0}, 3);	      /* or rax, rdx */
@@ -280,6 +290,12 @@ static bool emit_time(struct tr *t, const struct op *op)
 			  &(struct enc){.opcode = 0x8b,
 					.reg = H_RCX,
 					.rm = {.kind = RM_SLOT, .disp = CPU_OFF(st.tsc_aux)}});
+	return true;
+}
+
+static bool emit_lfence(struct tr *t, const struct op *op)
+{
+	put_lfence(t);
 	return true;
 }
 
@@ -308,6 +324,7 @@ static const struct {
 	{exec_cmpxchg16b, emit_cmpxchg_pair},
 	{exec_rdtsc, emit_time},
 	{exec_rdtscp, emit_time},
+	{exec_lfence, emit_lfence},
 	{exec_pause, emit_pause},
 };
 
