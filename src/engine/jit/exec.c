@@ -139,6 +139,57 @@ bool jit_vec(struct x86_cpu *cpu, u64 ret)
 	return false;
 }
 
+static unsigned random_slot(const struct op *op)
+{
+	return (unsigned)((uintptr_t)op / sizeof(*op)) % NR_RANDOM;
+}
+
+bool jit_is_random(const struct jit *j, const struct op *op)
+{
+	return j->random[random_slot(op)] == op;
+}
+
+/* The trace anew, now that more is known. */
+static void make_again(struct jit *j, const struct jit_code *c)
+{
+	struct block *b = c->block;
+	struct jit_code *new;
+
+	if (b->code != c || atomic_load(&b->dead))
+		return;
+	new = jit_translate_trace(j, b);
+	if (!new)
+		return;
+	jit_replace(j, b, new);
+	jit_link_all(j, new);
+}
+
+void jit_sample(struct x86_cpu *cpu, u64 ret)
+{
+	enum { EACH = 1000 /* misses */, ENOUGH = 4 };
+	struct jit *j = jit_of(soft_cpu(cpu)->soft);
+	struct jit_code *c = jit_code_at(j, (const void *)(uintptr_t)(ret - 1));
+	const struct jit_mark *m = mark_before(c, ret);
+
+	cpu->page_misses = EACH;
+	pthread_mutex_lock(&j->soft->lock);
+	/* Who has the most votes is found without counting those of each. */
+	if (m->step == c->voted)
+		c->votes++;
+	else if (c->votes)
+		c->votes--;
+	else
+		c->voted = m->step;
+	if (c->votes >= ENOUGH && c->steps) {
+		const struct op *op = c->steps[c->voted];
+
+		c->votes = 0;
+		j->random[random_slot(op)] = op;
+		make_again(j, c);
+	}
+	pthread_mutex_unlock(&j->soft->lock);
+}
+
 const void *jit_hot(struct x86_cpu *cpu, struct block *b)
 {
 	struct jit *j = jit_of(soft_cpu(cpu)->soft);

@@ -42,6 +42,7 @@ enum {
 	MAX_TRACE_BLOCKS = 16,
 	MAX_TRACE_OPS = 128,
 	NR_SIZES = 7, /* of memory operands: 1 to 64 bytes */
+	NR_RANDOM = 1024,
 };
 
 /* A direct branch out of translated code, patched to lead on. */
@@ -77,6 +78,8 @@ struct jit_code {
 	const struct op **steps; /* of a trace; else those of the block */
 	u16 nr_links, nr_marks;
 	u8 vec;	    /* vector registers it uses: jit_vec_ready() should be true to enter */
+	u8 votes;   /* of samples for voted */
+	u16 voted;  /* step whose page cache missed in most samples */
 	bool trace; /* of several blocks, or made like one */
 	bool dead;
 };
@@ -134,6 +137,8 @@ struct jit {
 	u8 *rw, *rx; /* two mappings of the code cache */
 	u8 *arena;   /* for blocks */
 	void *guard; /* a page that nothing may touch: what page caches without an entry name */
+	const struct op
+		*random[NR_RANDOM]; /* whose page cache often misses; by jit_random_slot() */
 	struct jit_stubs stubs;
 	u8 *stubs_end;
 	unsigned half;		 /* filled now */
@@ -284,6 +289,10 @@ const void *jit_exec_last(struct x86_cpu *cpu, const struct op *op);
 const void *jit_slow(struct x86_cpu *cpu, u64 ret);
 /* May vector instructions run?  Else st.rip is that of the one before ret. */
 bool jit_vec(struct x86_cpu *cpu, u64 ret);
+/* A page cache missed, one of many times: in the code that the call at ret is in. */
+void jit_sample(struct x86_cpu *cpu, u64 ret);
+/* Was op found to be one that should rather ask the TLB? */
+bool jit_is_random(const struct jit *j, const struct op *op);
 /* b's code has run often. */
 const void *jit_hot(struct x86_cpu *cpu, struct block *b);
 

@@ -9,6 +9,9 @@
  * and the access is [base + r11 + disp].  It covers all that the next steps want of that base, as
  * far as can be seen; they find r11 pinned.  Where an index, a segment's base or a register
  * that lives in memory is part of the address, r10 becomes the host address instead.
+ *
+ * Where that page is seldom the last one, the TLB is asked instead.  Which sites those are is found
+ * out by sampling the misses (exec.c); the trace is made anew then.
  */
 #include "engine/jit/translate.h"
 
@@ -231,6 +234,19 @@ static struct cold *compare_page(struct tr *t, unsigned slot, unsigned span, boo
 	return c;
 }
 
+/* The same by the TLB, for what seldom stays in a page; T1 is its entry. */
+static struct cold *compare_table(struct tr *t, unsigned span, bool write)
+{
+	struct cold *c = tr_new_cold(t);
+
+	c->copies = true;
+	tr_clobber_t1(t);
+	stub_tlb_entry(&t->e, write);
+	stub_cmp_t0(&t->e, PAGE_SIZE_4K - span);
+	c->from[c->nr_from++] = emit_jcc(&t->e, 7);
+	return c;
+}
+
 static void new_pin(struct tr *t, const struct op *op, const struct want *w, unsigned align)
 {
 	int home = tr_home(w->base);
@@ -245,12 +261,18 @@ static void new_pin(struct tr *t, const struct op *op, const struct want *w, uns
 	}
 	if (align <= 1 || p.lo != w->disp)
 		emit_lea(&t->e, H_T0, home, -1, 0, p.lo);
-	c = compare_page(t, w->base, (unsigned)(p.hi - p.lo), p.write);
+	if (jit_is_random(t->j, op)) {
+		c = compare_table(t, (unsigned)(p.hi - p.lo), p.write);
+		stub_pin_entry(&t->e, p.write);
+	} else {
+		c = compare_page(t, w->base, (unsigned)(p.hi - p.lo), p.write);
+		emit_load_slot(&t->e, H_T1,
+			       page_cache(t, w->base, p.write,
+					  offsetof(struct page_cache, addend)));
+		c->hit = t->e.p;
+	}
 	p.cold = (u16)(c - t->cold);
 	t->pin = p;
-	emit_load_slot(&t->e, H_T1,
-		       page_cache(t, w->base, p.write, offsetof(struct page_cache, addend)));
-	c->hit = t->e.p;
 }
 
 static bool is_pinned(const struct tr *t, const struct want *w)
@@ -281,11 +303,18 @@ static void by_t0(struct tr *t, const struct op *op, unsigned slot, unsigned siz
 	struct cold *c;
 
 	check_aligned(t, op, align);
-	c = compare_page(t, slot, size, write);
-	c->keep_t1 = t->pin.valid;
-	emit_op_slot(&t->e, 0x03, H_T0,
-		     page_cache(t, slot, write, offsetof(struct page_cache, host)));
-	c->hit = t->e.p;
+	if (jit_is_random(t->j, op)) {
+		compare_table(t, size, write);
+		stub_t0_entry(&t->e, 0x03,
+			      (write ? offsetof(struct tlb_view, wr) : 0) +
+				      (u32)offsetof(struct tlb_ent, host));
+	} else {
+		c = compare_page(t, slot, size, write);
+		c->keep_t1 = t->pin.valid;
+		emit_op_slot(&t->e, 0x03, H_T0,
+			     page_cache(t, slot, write, offsetof(struct page_cache, host)));
+		c->hit = t->e.p;
+	}
 	t->mem = rm_at_t0;
 	t->temp = H_T1;
 	tr_flags_for(t, op);
@@ -474,8 +503,9 @@ static void emit_one_cold(struct tr *t, unsigned n)
 	t->pin = (struct pin){0};
 	t->small = true;
 	if (c->page) {
+		tr_mark(t, i);
 		emit_look_further(t, c);
-	} else {
+	} else if (!c->copies) {
 		t->i = i;
 		tr_mark(t, i);
 		tr_by_exec(t, t->steps[i].op);

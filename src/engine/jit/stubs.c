@@ -301,6 +301,15 @@ void stub_t0_entry(struct emit *e, u8 opcode, u32 disp)
 	emit32(e, disp);
 }
 
+void stub_pin_entry(struct emit *e, bool write)
+{
+	u32 tag = write ? offsetof(struct tlb_view, wr) : 0;
+
+	stub_t0_entry(e, 0x8b, tag + offsetof(struct tlb_ent, host)); /* mov r10, */
+	stub_t0_entry(e, 0x2b, tag);				      /* sub r10, */
+	emit_mov_rr(e, H_T1, H_T0);
+}
+
 void stub_cmp_t0(struct emit *e, u32 imm)
 {
 	emit_bytes(e, (u8[]){0x49, 0x81, 0xfa}, 3); /* cmp r10, */
@@ -410,24 +419,54 @@ static void fill_page(struct emit *e, i32 slot, u32 tag)
 	patch_here(no, e->p);
 }
 
-static void emit_page_miss(struct emit *e, i32 slot, bool write, const u8 *fill)
+/* Called by page_miss, once in a while: T0 is kept. */
+static u8 *make_sample(struct emit *e)
+{
+	u8 *at = e->p;
+
+	remember_vec(e);
+	emit_store_slot(e, H_T0, CPU_OFF(jit_lin));
+	emit_bytes(e, (u8[]){0x4c, 0x8b, 0x54, 0x24, 8}, 5); /* mov r10, [rsp + 8] */
+	emit_rsp_add(e, -8);
+	call_c(e, (const void *)jit_sample);
+	emit_rsp_add(e, 8);
+	restore_vec(e);
+	stub_load_guest(e);
+	emit_load_slot(e, H_T0, CPU_OFF(jit_lin));
+	emit8(e, 0xc3);
+	return at;
+}
+
+/* sub dword gs:[page_misses], 1; if that is negative: sample */
+static void count_miss(struct emit *e, const u8 *sample)
+{
+	u8 *no;
+
+	emit_insn(e, &(struct enc){.opcode = 0x83,
+				   .reg = 5,
+				   .rm = {.kind = RM_SLOT, .disp = CPU_OFF(page_misses)},
+				   .imm_size = 1,
+				   .imm = 1});
+	no = emit_jcc(e, 9);
+	emit_call_to(e, sample);
+	patch_here(no, e->p);
+}
+
+static void emit_page_miss(struct emit *e, i32 slot, bool write, const u8 *fill, const u8 *sample)
 {
 	u32 tag = write ? offsetof(struct tlb_view, wr) : 0;
 	u8 *again, *miss, *crosses, *none;
 
 	emit_op_slot(e, 0x33, H_T0, slot); /* xor r10, gs:[tag] */
+	count_miss(e, sample);
 	again = e->p;
 	stub_tlb_entry(e, write);
 	emit_bytes(e, (u8[]){0x4c, 0x3b, 0x54, 0x24, 8}, 5); /* cmp r10, [rsp + 8] */
 	miss = emit_jcc(e, 7);
 	fill_page(e, slot, tag);
 	stub_t0_entry(e, 0x03, tag + offsetof(struct tlb_ent, host)); /* add */
-	/* r11 = host - tag */
 	emit_store_slot(e, H_T0, CPU_OFF(jit_lin));
-	emit_bytes(e, (u8[]){0x4d, 0x8b, 0x93}, 3); /* mov r10, [r11 + host] */
-	emit32(e, tag + offsetof(struct tlb_ent, host));
-	stub_t0_entry(e, 0x2b, tag); /* sub r10, [r11 + tag] */
-	emit_mov_rr(e, H_T1, H_T0);
+	stub_pin_entry(e, write);
 	emit_load_slot(e, H_T0, CPU_OFF(jit_lin));
 	emit_bytes(e, (u8[]){0xa8, 0}, 2);    /* test al, 0: not above */
 	emit_bytes(e, (u8[]){0xc2, 8, 0}, 3); /* ret 8 */
@@ -451,12 +490,14 @@ static void emit_page_miss(struct emit *e, i32 slot, bool write, const u8 *fill)
 
 static void make_page_misses(struct emit *e, struct jit_stubs *s, const u8 *const fill[2])
 {
+	const u8 *sample = make_sample(e);
+
 	for (unsigned i = 0; i < 2 * PAGE_SLOTS * 2; i++) {
 		bool write = i & 1, user = i / 2 >= PAGE_SLOTS;
 		unsigned slot = i / 2 % PAGE_SLOTS;
 
 		s->page_miss[user][slot][write] = e->p;
-		emit_page_miss(e, page_slot(user, slot, write), write, fill[write]);
+		emit_page_miss(e, page_slot(user, slot, write), write, fill[write], sample);
 	}
 }
 

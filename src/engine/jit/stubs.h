@@ -15,6 +15,8 @@ void stub_load_flags(struct emit *e, unsigned scratch);
 /* T0: linear address.  T1: the TLB's entry for it, and T0 ^= its tag. */
 void stub_tlb_entry(struct emit *e, bool write);
 void stub_t0_entry(struct emit *e, u8 opcode, u32 disp); /* op r10, [r11 + disp] */
+/* T1: such an entry, found.  T1 = host - linear address. */
+void stub_pin_entry(struct emit *e, bool write);
 void stub_cmp_t0(struct emit *e, u32 imm);
 
 /* flow.c: the routines for jumps, calls and returns. */

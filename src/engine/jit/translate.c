@@ -132,7 +132,8 @@ void tr_cold_jcc(struct tr *t, const struct op *op, unsigned cc)
 	struct cold *c = t->nr_cold ? &t->cold[t->nr_cold - 1] : NULL;
 
 	/* One for all checks of an op. */
-	if (!c || c->page || c->first != t->i || c->back || c->nr_from == ARRAY_SIZE(c->from))
+	if (!c || c->page || c->copies || c->first != t->i || c->back ||
+	    c->nr_from == ARRAY_SIZE(c->from))
 		c = tr_new_cold(t);
 	c->from[c->nr_from++] = emit_jcc(&t->e, cc);
 }

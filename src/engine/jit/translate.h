@@ -28,6 +28,7 @@ struct cold {
 	u8 *from[6]; /* jumps that lead here */
 	u8 nr_from;
 	bool page;   /* a page cache missed: look further, then do the steps the small way */
+	bool copies; /* the TLB missed: do the steps the small way */
 	bool leaves; /* the exec function ends the block */
 	bool vec, vec_after; /* are vector registers ready here, and have to be at back? */
 	bool keep_t1;	     /* page: T1 is pinned meanwhile */
