@@ -26,7 +26,10 @@ static void flat_segments(struct x86_cpu *cpu, u16 cs, u16 ss, unsigned dpl, boo
 static void entered(struct x86_cpu *cpu)
 {
 	cpu->skip_step = !(cpu->st.rflags & FL_TF);
-	x86_mode_changed(cpu);
+	if (cpu->code64) /* it stays that */
+		x86_ring_changed(cpu);
+	else
+		x86_mode_changed(cpu);
 }
 
 void exec_syscall(struct x86_cpu *cpu, const struct op *op)
@@ -75,7 +78,10 @@ void exec_sysret(struct x86_cpu *cpu, const struct op *op)
 	else
 		x86_write_rflags(cpu, FL_IF, FL_IF);
 	flat_segments(cpu, cs, (u16)((base + 8) | 3), 3, to64);
-	x86_mode_changed(cpu);
+	if (cpu->code64 && to64)
+		x86_ring_changed(cpu);
+	else
+		x86_mode_changed(cpu);
 }
 
 void exec_sysenter(struct x86_cpu *cpu, const struct op *op)
