@@ -459,8 +459,6 @@ static void move_slot(struct tr *t, u8 opcode, unsigned reg, const struct rm_ope
 /* The value waits in memory while the stack's address is checked. */
 static void push_memory(struct tr *t, const struct op *op)
 {
-	/* The stack's pin takes the place of another, whose way out of line must not come back. */
-	tr_clobber_t1(t);
 	tr_memory(t, op, 8, false, 1);
 	move_slot(t, 0x8b, H_T0, &t->mem);
 	emit_store_slot(&t->e, H_T0, CPU_OFF(jit_target));

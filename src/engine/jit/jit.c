@@ -86,14 +86,14 @@ static void h_enter(struct x86_cpu *cpu, const struct op *op)
 		jit_note_link(sc, l);
 }
 
-static bool translate(struct soft *s, struct block *b)
+static bool translate(struct soft *s, struct block *b, struct x86_cpu *cpu)
 {
 	struct jit *j = jit_of(s);
 	struct jit_code *c = NULL;
 
 	pthread_mutex_lock(&s->lock);
 	if (!atomic_load(&b->dead) && !b->code) {
-		c = jit_translate(j, b);
+		c = jit_translate(j, b, cpu);
 		if (c) {
 			b->heat = (i32)j->trace;
 			__atomic_store_n(&b->code, c, __ATOMIC_RELEASE);
@@ -117,7 +117,7 @@ static void h_count(struct x86_cpu *cpu, const struct op *op)
 
 	if (atomic_fetch_add_explicit(&b->runs, 1, memory_order_relaxed) + 1u ==
 		    jit_of(sc->soft)->hot &&
-	    translate(sc->soft, b)) {
+	    translate(sc->soft, b, cpu)) {
 		jit_report_translated(cpu, b);
 		h_enter(cpu, op);
 	} else {

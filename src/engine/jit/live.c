@@ -106,6 +106,8 @@ static u16 live_out(const struct step *s, bool followed)
 	exec_fn *fn = tr_insn(s->op)->fn;
 	const u16 *live = s->block->live;
 
+	if (tr_straddles(s->op))
+		return FL_ARITH;
 	if (fn == exec_jcc)
 		return followed ? live[!s->taken] : live[0] | live[1];
 	if (fn == exec_jmp_rel)

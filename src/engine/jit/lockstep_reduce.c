@@ -47,7 +47,7 @@ static bool run_both(struct lockstep *ls, struct block *b)
 
 	ls->start.st.rip = ls->start.st.gpr[GPR_PC] + b->ops[0].off;
 	pthread_mutex_lock(&sc->soft->lock);
-	c = jit_translate(j, b);
+	c = jit_translate(j, b, NULL);
 	pthread_mutex_unlock(&sc->soft->lock);
 	if (c && ls->translated)
 		ls->translated(j, c);

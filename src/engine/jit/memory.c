@@ -284,12 +284,23 @@ static bool is_pinned(const struct tr *t, const struct want *w)
 	       at + (i32)w->size <= p->hi;
 }
 
+/* The way out of its check must not lead back before the step at hand has been done. */
+static void use_pin(struct tr *t)
+{
+	struct cold *c = &t->cold[t->pin.cold];
+
+	c->back = NULL;
+	c->last = (u16)t->i;
+	if (t->pin.cold < t->open_cold)
+		t->open_cold = t->pin.cold;
+}
+
 /* By a base register that lives in the host's. */
 static void by_base(struct tr *t, const struct op *op, const struct want *w, unsigned align)
 {
 	if (align > 1 || !is_pinned(t, w))
 		new_pin(t, op, w, align);
-	t->pin.used = true;
+	use_pin(t);
 	t->mem = (struct rm_operand){
 		.kind = RM_MEM, .reg = (u8)tr_home(w->base), .indexed = true, .disp = w->disp};
 	t->temp = H_T0;
@@ -496,6 +507,11 @@ static void emit_one_cold(struct tr *t, unsigned n)
 	if (c->leaves) {
 		tr_address_of(t, H_T0, t->steps[c->first].op);
 		emit_jump_to(&t->e, t->j->stubs.exec_last);
+		return;
+	}
+	if (c->straddle) {
+		tr_address_of(t, H_T0, t->steps[c->first].op);
+		emit_jump_to(&t->e, t->j->stubs.straddle);
 		return;
 	}
 	t->home = c->home;

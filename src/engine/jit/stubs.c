@@ -533,6 +533,8 @@ void jit_make_stubs(struct jit *j)
 	s->jump = e.p;
 	emit_store_slot(&e, H_T0, CPU_OFF(st.rip));
 	make_call_c(&e, (const void *)jit_find, s);
+	s->straddle = e.p;
+	make_call_c(&e, (const void *)jit_straddle, s);
 	s->hot = e.p;
 	make_call_c(&e, (const void *)jit_hot, s);
 	for (unsigned level = 0; level < ARRAY_SIZE(s->vec_ready); level++)

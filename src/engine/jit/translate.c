@@ -132,7 +132,7 @@ void tr_cold_jcc(struct tr *t, const struct op *op, unsigned cc)
 	struct cold *c = t->nr_cold ? &t->cold[t->nr_cold - 1] : NULL;
 
 	/* One for all checks of an op. */
-	if (!c || c->page || c->copies || c->first != t->i || c->back ||
+	if (!c || c->page || c->copies || c->straddle || c->first != t->i || c->back ||
 	    c->nr_from == ARRAY_SIZE(c->from))
 		c = tr_new_cold(t);
 	c->from[c->nr_from++] = emit_jcc(&t->e, cc);
@@ -193,9 +193,9 @@ static void rejoin(struct tr *t, struct cold *c)
 }
 
 /* Ways out of line that this step made, or whose pin it used, lead behind it. */
-static void close_cold(struct tr *t, unsigned from)
+static void close_cold(struct tr *t)
 {
-	for (unsigned i = from; i < t->nr_cold; i++) {
+	for (unsigned i = t->open_cold; i < t->nr_cold; i++) {
 		struct cold *c = &t->cold[i];
 
 		if (c->back)
@@ -205,27 +205,23 @@ static void close_cold(struct tr *t, unsigned from)
 		if (t->pin.valid && i != t->pin.cold)
 			c->pin = (i16)t->pin.cold;
 	}
-	if (t->pin.used)
-		rejoin(t, &t->cold[t->pin.cold]);
-	t->pin.used = false;
 }
 
 void tr_emit_step(struct tr *t)
 {
 	const struct step *s = &t->steps[t->i];
-	unsigned cold = t->nr_cold;
 
+	t->open_cold = t->nr_cold;
 	tr_mark(t, t->i);
 	t->temp = H_T0;
+	if (tr_straddles(s->op))
+		tr_emit_straddle(t, s->op);
 	if (is_branch(s->op)) {
 		if (!is_last(t)) {
 			tr_emit_side(t);
 			return;
 		}
 		tr_emit_end(t);
-		if (t->pin.used)
-			t->cold[t->pin.cold].last = (u16)t->i;
-		t->pin.used = false;
 		return;
 	}
 	if (tr_is_vec(s->op)) {
@@ -235,7 +231,7 @@ void tr_emit_step(struct tr *t)
 	if (!tr_emit_insn(t, s->op))
 		tr_by_exec(t, s->op);
 	tr_track_pin(t, s->op);
-	close_cold(t, cold);
+	close_cold(t);
 	if (is_last(t)) {
 		tr_mark(t, NO_STEP); /* where the step ends */
 		tr_emit_end(t);
@@ -304,7 +300,7 @@ static bool keep(struct tr *t)
 		return false;
 	memcpy(c->mark, t->marks, t->nr_marks * sizeof(*c->mark));
 	c->nr_marks = (u16)t->nr_marks;
-	if (t->trace) {
+	if (t->trace || t->b->straddle) {
 		c->steps = jit_meta_alloc(t->j, t->nr_steps * sizeof(*c->steps));
 		for (unsigned i = 0; c->steps && i < t->nr_steps; i++)
 			c->steps[i] = t->steps[i].op;
@@ -347,8 +343,11 @@ static struct jit_code *translate(struct tr *t)
 static void add_steps(struct tr *t, struct block *b)
 {
 	for (unsigned i = 0; i < b->nr_ops; i++)
+		t->steps[t->nr_steps++] = (struct step){.op = &b->ops[i], .block = b};
+	t->steps[t->nr_steps - 1].ends = !b->straddle || is_branch(&b->ops[b->nr_ops - 1]);
+	if (b->straddle)
 		t->steps[t->nr_steps++] =
-			(struct step){.op = &b->ops[i], .block = b, .ends = i == b->nr_ops - 1u};
+			(struct step){.op = b->straddle, .block = b, .ends = true};
 }
 
 static void begin(struct tr *t, struct jit *j, struct block *b)
@@ -359,7 +358,7 @@ static void begin(struct tr *t, struct jit *j, struct block *b)
 	t->user = b->key & KEY_USER;
 }
 
-struct jit_code *jit_translate(struct jit *j, struct block *b)
+struct jit_code *jit_translate(struct jit *j, struct block *b, struct x86_cpu *cpu)
 {
 	struct tr t = {.small = true};
 	struct jit_code *c;
@@ -367,8 +366,9 @@ struct jit_code *jit_translate(struct jit *j, struct block *b)
 	begin(&t, j, b);
 	if ((b->key & KEY_CODE_SIZE) != CODE64 || !jit_code_room(j, &t.e))
 		return NULL;
-	add_steps(&t, b);
 	tr_peek(&t, b);
+	tr_find_straddle(&t, cpu);
+	add_steps(&t, b);
 	c = translate(&t);
 	if (!c)
 		return NULL;
@@ -396,7 +396,7 @@ static struct block *follow(struct tr *t, i64 off)
 	if (off < 0 || off >= PAGE_SIZE_4K)
 		return NULL;
 	b = soft_block_at(t->j->soft, t->b->host - t->b->page_off + off, t->b->key);
-	if (!b || !b->code || b->nr_ops + t->nr_steps > MAX_TRACE_OPS ||
+	if (!b || !b->code || b->nr_ops + 1u + t->nr_steps > MAX_TRACE_OPS ||
 	    t->j->soft->split[off / 64] >> (off % 64) & 1)
 		return NULL;
 	return b;

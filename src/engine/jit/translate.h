@@ -27,9 +27,10 @@ enum { FLAGS_HOST = 1, FLAGS_MEMORY = 2 };
 struct cold {
 	u8 *from[6]; /* jumps that lead here */
 	u8 nr_from;
-	bool page;   /* a page cache missed: look further, then do the steps the small way */
-	bool copies; /* the TLB missed: do the steps the small way */
-	bool leaves; /* the exec function ends the block */
+	bool page;     /* a page cache missed: look further, then do the steps the small way */
+	bool copies;   /* the TLB missed: do the steps the small way */
+	bool straddle; /* an instruction may not be what it was: leaves in front of it */
+	bool leaves;   /* the exec function ends the block */
 	bool vec, vec_after; /* are vector registers ready here, and have to be at back? */
 	bool keep_t1;	     /* page: T1 is pinned meanwhile */
 	i16 pin; /* the way out of the pin that was valid, since nothing of it survives C; -1 */
@@ -59,7 +60,6 @@ struct step {
 
 struct pin {
 	bool valid, write;
-	bool used;   /* by the step at hand */
 	u8 base;     /* guest register */
 	i32 lo, hi;  /* what was checked, from what base was then */
 	i32 delta;   /* what has been added to base since */
@@ -90,6 +90,7 @@ struct tr {
 	struct pin pin;
 	struct cold cold[MAX_COLD];
 	unsigned nr_cold;
+	unsigned open_cold; /* the first one that leads behind the step at hand */
 	struct way_out ways[MAX_WAYS_OUT];
 	unsigned nr_ways;
 	struct jit_mark marks[MAX_MARKS];
@@ -173,6 +174,17 @@ void tr_track_pin(struct tr *t, const struct op *op);
 /* Effective address of op into T0, without the segment's base. */
 void tr_ea(struct tr *t, const struct op *op);
 void tr_emit_cold(struct tr *t);
+
+/* --- straddle.c ----------------------------------------------------------------------------- */
+
+/* b->straddle: what follows t->b and crosses the page, as cpu, which is there, sees it. */
+void tr_find_straddle(struct tr *t, struct x86_cpu *cpu);
+/* Before such an op: it is still what it was, or code is left. */
+void tr_emit_straddle(struct tr *t, const struct op *op);
+static inline bool tr_straddles(const struct op *op)
+{
+	return op->off + op->len > PAGE_SIZE_4K;
+}
 
 /* --- flow.c -------------------------------------------------------------------------------- */
 

@@ -74,6 +74,7 @@ struct block {
 	i32 heat;		   /* likewise: counted down by its code */
 	u16 live[2];		   /* likewise: flags that what follows reads: not taken, taken */
 	struct jit_member *member; /* likewise: traces that it is part of */
+	const struct op *straddle; /* likewise: what comes next and crosses the page; or NULL */
 	struct op ops[];
 };
 
@@ -388,6 +389,9 @@ void soft_tlb_protect(struct soft *s, const u8 *host_page, u8 cpus);
 
 /* The host page and rights for an instruction fetch at lin; NULL: a device.  May raise. */
 const u8 *soft_fetch_page(struct x86_cpu *cpu, u64 lin, gpa_t *gpa);
+
+/* The same from the instruction TLB alone; NULL: it is not there. */
+const u8 *soft_known_code(const struct soft_cpu *sc, u64 lin);
 
 /* After any change of CPL, AC, CR0, CR4: which view is current. */
 static inline bool is_user(const struct x86_cpu *cpu)

@@ -24,6 +24,8 @@ static void pages_clear(struct x86_cpu *cpu)
 		return;
 	for (unsigned i = 0; i < sizeof(cpu->pages) / sizeof(*p); i++)
 		p[i] = (struct page_cache){NO_PAGE, host, host - NO_PAGE};
+	for (unsigned i = 0; i < NEXT_PAGES; i++)
+		cpu->next_pages[i].tag = NO_PAGE;
 	cpu->pages_used = false;
 }
 
@@ -642,6 +644,13 @@ const u8 *soft_fetch_page(struct x86_cpu *cpu, u64 lin, gpa_t *gpa)
 	if (t.large)
 		c->large_gibs |= gib_bit(lin);
 	return x->host;
+}
+
+const u8 *soft_known_code(const struct soft_cpu *sc, u64 lin)
+{
+	const struct ex_ent *x = &sc->ctx->ex[lin >> PAGE_BITS & (EX_ENTRIES - 1)];
+
+	return x->tag == ((lin & ~0xfffull) | is_user(sc->cpu)) ? x->host : NULL;
 }
 
 /* --- slow accesses -------------------------------------------------------------------------- */

@@ -71,7 +71,7 @@ enum { VEC_XMM = 1, VEC_YMM = 2, VEC_ZMM = 4, VEC_ALL_XMM = 1, VEC_ALL_YMM = 3, 
  * The last page that translated code met through a base register (or segment, or none): hit as
  * in a TLB entry.  Tables of user and of kernel code; filled from the current view only.
  */
-enum { PAGE_SLOT_FS = 16, PAGE_SLOT_GS, PAGE_SLOT_NONE, PAGE_SLOTS };
+enum { PAGE_SLOT_FS = 16, PAGE_SLOT_GS, PAGE_SLOT_NONE, PAGE_SLOTS, NEXT_PAGES = 8 };
 
 struct page_cache {
 	u64 tag, host; /* as in struct tlb_ent */
@@ -120,6 +120,8 @@ struct x86_cpu {
 	i32 page_misses;			   /* until one is looked at */
 	struct tlb_view *view_ac[2];		   /* the view of ring 0 without AC and with it */
 	struct page_cache pages[2][PAGE_SLOTS][2]; /* kernel and user, slot, read and write */
+	/* The page behind one with code: tag is its address | is_user(); by pages_next_slot(). */
+	struct tlb_ent next_pages[NEXT_PAGES];
 
 	/* Instrumentation: any of these makes the engine step one instruction at a time. */
 	bool careful;	/* TF, DR7 breakpoints, or the debugger: see x86_update_careful() */
