@@ -149,10 +149,9 @@ bool jit_is_random(const struct jit *j, const struct op *op)
 	return j->random[random_slot(op)] == op;
 }
 
-/* The trace anew, now that more is known. */
-static void make_again(struct jit *j, const struct jit_code *c)
+/* A trace from b, which takes over from c, its code, if it is still that. */
+static void make_trace(struct jit *j, struct block *b, const struct jit_code *c)
 {
-	struct block *b = c->block;
 	struct jit_code *new;
 
 	if (b->code != c || atomic_load(&b->dead))
@@ -185,7 +184,7 @@ void jit_sample(struct x86_cpu *cpu, u64 ret)
 
 		c->votes = 0;
 		j->random[random_slot(op)] = op;
-		make_again(j, c);
+		make_trace(j, c->block, c);
 	}
 	pthread_mutex_unlock(&j->soft->lock);
 }
@@ -193,25 +192,20 @@ void jit_sample(struct x86_cpu *cpu, u64 ret)
 const void *jit_hot(struct x86_cpu *cpu, struct block *b)
 {
 	struct jit *j = jit_of(soft_cpu(cpu)->soft);
-	const void *on = NULL;
-	struct jit_code *c, *new;
+	struct jit_code *c;
 
 	cpu->st.rip = cpu->st.gpr[GPR_PC] + b->page_off;
 	pthread_mutex_lock(&j->soft->lock);
 	c = b->code;
 	b->heat = INT32_MAX;
-	if (c && !c->trace) {
-		new = jit_translate_trace(j, b);
-		if (new) {
-			jit_replace(j, b, new);
-			jit_link_all(j, new);
-		}
-		on = new ? new->entry : c->body;
-	} else if (c) {
-		on = c->entry;
-	}
+	if (c && !c->trace)
+		make_trace(j, b, c);
+	/* Once more the first code: that it was entered by cannot poll, nor be in want of anything.
+	 */
+	while (c && c->older)
+		c = c->older;
 	pthread_mutex_unlock(&j->soft->lock);
-	if (!on) /* it may have been entered in the shadow of STI */
+	if (!c) /* it may have been entered in the shadow of STI */
 		cpu->st.irq_shadow = true;
-	return on;
+	return c ? c->body : NULL;
 }

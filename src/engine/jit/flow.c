@@ -551,8 +551,11 @@ void tr_emit_ways(struct tr *t)
 			emit_head_way(t, w);
 			continue;
 		}
-		c->link[c->nr_links++] =
-			(struct jit_link){.from = c, .site = w->from, .out = t->e.p, .off = w->off};
+		c->link[c->nr_links++] = (struct jit_link){.from = c,
+							   .site = w->from,
+							   .out = t->e.p,
+							   .off = w->off,
+							   .shadow = w->shadow};
 		to_here(&t->e, w->poll);
 		to_here(&t->e, w->from);
 		emit_call_to(&t->e, w->shadow ? t->j->stubs.leave_shadow : t->j->stubs.leave_link);

@@ -32,6 +32,7 @@ static bool copy_block(struct block *to, const struct block *from, int n)
 			to->ops[nr++] = from->ops[i];
 	to->nr_ops = (u8)nr;
 	to->code = NULL;
+	to->straddle = NULL;
 	atomic_store(&to->dead, false);
 	return nr;
 }

@@ -22,7 +22,8 @@ struct jit_straddle {
 /* May what stands behind op come next? */
 static bool goes_on(const struct op *op)
 {
-	return tr_insn(op)->fn == exec_jcc || !(tr_insn(op)->attr & (A_ENDS | A_SYNC));
+	return (tr_insn(op)->fn == exec_jcc && op->size == 8) ||
+	       !(tr_insn(op)->attr & (A_ENDS | A_SYNC));
 }
 
 void tr_find_straddle(struct tr *t, struct x86_cpu *cpu)
@@ -33,6 +34,12 @@ void tr_find_straddle(struct tr *t, struct x86_cpu *cpu)
 	struct jit_straddle s = {.op = {.row = 0}}, *kept;
 	const u8 *next;
 
+	/* Translated anew: traces may have it, so its bytes stay the block's. */
+	if (b->straddle) {
+		b->peek[0].off = (u16)off;
+		b->peek[0].len = (u16)first;
+		return;
+	}
 	if (!cpu || !t->page || !goes_on(last) || off >= PAGE_SIZE_4K || first >= MAX_INSN ||
 	    t->j->soft->split[off / 64] >> (off % 64) & 1)
 		return;

@@ -166,8 +166,6 @@ void tr_memory_from_t0(struct tr *t, const struct op *op, unsigned size, bool wr
 /* The same for [RSP + disp], and for [register]. */
 void tr_stack(struct tr *t, const struct op *op, i32 disp, unsigned size, bool write);
 void tr_at_register(struct tr *t, const struct op *op, unsigned g, unsigned size, bool write);
-/* No memory operand: what is free then. */
-void tr_no_memory(struct tr *t, const struct op *op);
 /* op has been emitted: what it did to the base of the pin. */
 void tr_track_pin(struct tr *t, const struct op *op);
 
