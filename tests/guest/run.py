@@ -21,6 +21,7 @@ Success is the right exit status, at least one "ok" line and no "FAIL" line.
 """
 import argparse
 import concurrent.futures
+import fcntl
 import os
 import re
 import shutil
@@ -234,8 +235,11 @@ def main():
     opts.sundog = os.path.abspath(opts.sundog or os.path.join(HERE, '../../build/sundog'))
     opts.out = opts.out or os.path.join(os.path.dirname(opts.sundog), 'payloads')
     os.makedirs(opts.out, exist_ok=True)
-    for p in chosen:
-        build(p, opts.out)
+    # Others may want the same payloads at the same time.
+    with open(os.path.join(opts.out, 'lock'), 'w', encoding='utf-8') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for p in chosen:
+            build(p, opts.out)
     judges = opts.engine or ['interp'] + (
         ['qemu'] if shutil.which('qemu-system-x86_64') and not opts.no_qemu else [])
     failed = total = 0
