@@ -14,6 +14,7 @@
 
 static struct machine fake_machine;
 static u64 fake_now = 1000000;			   /* CLOCK_GUEST; the TSC runs at 1 GHz too */
+static u64 fake_step;				   /* what passes at each look at a clock */
 static u64 fake_wall = 1000000000ull * 1700000000; /* at time 0 */
 static struct timer *fake_timers;
 static struct region fake_regions[16];
@@ -42,12 +43,12 @@ void unlock(struct lock *l)
 
 u64 clock_now(struct machine *m, enum clock c)
 {
-	return fake_now;
+	return fake_now += fake_step;
 }
 
 u64 clock_tsc(struct machine *m)
 {
-	return fake_now;
+	return fake_now += fake_step;
 }
 
 u64 clock_from_tsc(struct machine *m, u64 tsc)
@@ -57,7 +58,7 @@ u64 clock_from_tsc(struct machine *m, u64 tsc)
 
 u64 clock_wall(struct machine *m)
 {
-	return fake_wall + fake_now;
+	return fake_wall + (fake_now += fake_step);
 }
 
 void timer_cancel(struct loop *l, struct timer *t)

@@ -359,7 +359,11 @@ static u8 cmos_read(struct rtc *r, unsigned i)
 		if (rtc_runs(r) && r->seen % NS_PER_SEC >= NS_PER_SEC - UIP_NS)
 			val |= A_UIP;
 		break;
-	case RTC_C: r->cmos[RTC_C] = 0; break;
+	case RTC_C:
+		r->cmos[RTC_C] = 0;
+		/* Now, for the next event may have come before the line is looked at again. */
+		irq_set(&r->irq, false);
+		break;
 	case RTC_D: val = 0x80; break;
 	}
 	return val;
