@@ -34,6 +34,7 @@
 #include <stdatomic.h>
 
 #include "isa/x86/cpu.h"
+#include "isa/x86/flags.h"
 #include "isa/x86/mem.h"
 #include "isa/x86/system.h"
 #include "sundog/machine.h"
@@ -273,6 +274,36 @@ static inline struct soft_cpu *soft_cpu(const struct x86_cpu *cpu)
 	return cpu->soft;
 }
 
+/* --- contexts (context.c) ------------------------------------------------------------------- */
+
+static inline bool is_user(const struct x86_cpu *cpu)
+{
+	return cpu->cpl == 3;
+}
+
+/* The view of an access that is not the system's own: by CPL and AC. */
+static inline enum tlb_view_kind soft_view_kind(const struct x86_cpu *cpu)
+{
+	if (is_user(cpu))
+		return VIEW_USER;
+	return cpu->st.cr4 & CR4_SMAP && !(cpu->st.rflags & FL_AC) ? VIEW_KERNEL : VIEW_KERNEL_AC;
+}
+
+/* Do unaligned accesses raise #AC? */
+static inline bool soft_aligned_only(const struct x86_cpu *cpu)
+{
+	return is_user(cpu) && cpu->st.cr0 & CR0_AM && cpu->st.rflags & FL_AC;
+}
+
+/* Does a breakpoint of the guest or of a debugger look at data accesses? */
+bool soft_watches_data(const struct x86_cpu *cpu);
+
+/* A bit for the GiB of lin, as in soft_ctx.large_gibs. */
+static inline u64 soft_gib_bit(u64 lin)
+{
+	return 1ull << (lin >> 30 & 63);
+}
+
 /* --- blocks -------------------------------------------------------------------------------- */
 
 /*
@@ -392,12 +423,6 @@ const u8 *soft_fetch_page(struct x86_cpu *cpu, u64 lin, gpa_t *gpa);
 
 /* The same from the instruction TLB alone; NULL: it is not there. */
 const u8 *soft_known_code(const struct soft_cpu *sc, u64 lin);
-
-/* After any change of CPL, AC, CR0, CR4: which view is current. */
-static inline bool is_user(const struct x86_cpu *cpu)
-{
-	return cpu->cpl == 3;
-}
 
 static inline struct page_info *soft_page(struct soft *s, const void *host)
 {
