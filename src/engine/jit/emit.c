@@ -91,6 +91,52 @@ void emit_store_slot(struct emit *e, unsigned reg, i32 disp)
 	emit_op_slot(e, 0x89, reg, disp);
 }
 
+static void byte_op(struct emit *e, u8 opcode, u8 digit, i32 disp, u8 imm)
+{
+	emit_insn(e, &(struct enc){.opcode = opcode,
+				   .reg = digit,
+				   .rm = {.kind = RM_SLOT, .disp = disp},
+				   .imm_size = 1,
+				   .imm = imm});
+}
+
+void emit_set_byte(struct emit *e, i32 disp, u8 val)
+{
+	byte_op(e, 0xc6, 0, disp, val);
+}
+
+void emit_cmp_byte(struct emit *e, i32 disp, u8 val)
+{
+	byte_op(e, 0x80, 7, disp, val);
+}
+
+void emit_test_bits(struct emit *e, i32 disp, u8 bits)
+{
+	byte_op(e, 0xf6, 0, disp, bits);
+}
+
+void emit_set_bits(struct emit *e, i32 disp, u8 bits)
+{
+	byte_op(e, 0x80, 1, disp, bits);
+}
+
+void emit_clear_bits(struct emit *e, i32 disp, u8 bits)
+{
+	byte_op(e, 0x80, 4, disp, (u8)~bits);
+}
+
+void emit_copy_byte(struct emit *e, unsigned scratch, i32 to, i32 from)
+{
+	emit_insn(e, &(struct enc){.opcode = 0x8a,
+				   .byte_reg = true,
+				   .reg = (u8)scratch,
+				   .rm = {.kind = RM_SLOT, .disp = from}});
+	emit_insn(e, &(struct enc){.opcode = 0x88,
+				   .byte_reg = true,
+				   .reg = (u8)scratch,
+				   .rm = {.kind = RM_SLOT, .disp = to}});
+}
+
 void emit_mov_rr(struct emit *e, unsigned to, unsigned from)
 {
 	emit_insn(e, &(struct enc){.w = true,

@@ -90,6 +90,13 @@ void emit_modrm(struct emit *e, unsigned reg, const struct rm_operand *rm);
 /* mov reg, gs:[disp] and back; size 8 unless said. */
 void emit_load_slot(struct emit *e, unsigned reg, i32 disp);
 void emit_store_slot(struct emit *e, unsigned reg, i32 disp);
+/* Bytes at gs:[disp]: mov, cmp, test, or, and not with a constant; a copy by way of a register. */
+void emit_set_byte(struct emit *e, i32 disp, u8 val);
+void emit_cmp_byte(struct emit *e, i32 disp, u8 val);
+void emit_test_bits(struct emit *e, i32 disp, u8 bits);
+void emit_set_bits(struct emit *e, i32 disp, u8 bits);
+void emit_clear_bits(struct emit *e, i32 disp, u8 bits);
+void emit_copy_byte(struct emit *e, unsigned scratch, i32 to, i32 from);
 void emit_mov_rr(struct emit *e, unsigned to, unsigned from); /* 64 bits */
 void emit_mov_imm(struct emit *e, unsigned reg, u64 imm);
 void emit_lea(struct emit *e, unsigned to, int base, int index, unsigned scale, i32 disp);

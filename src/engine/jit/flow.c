@@ -10,14 +10,6 @@
 
 /* --- by the jump cache ------------------------------------------------------------------------ */
 
-static void compare_pending(struct emit *e)
-{
-	emit_insn(e, &(struct enc){.opcode = 0x83,
-				   .reg = 7,
-				   .rm = {.kind = RM_SLOT, .disp = CPU_OFF(v.pending)},
-				   .imm_size = 1});
-}
-
 /* cmp r10, [r11 + lin] */
 static void compare_entry(struct emit *e)
 {
@@ -29,7 +21,7 @@ static void look_up(struct emit *e, u8 *miss[2])
 {
 	u8 *found;
 
-	compare_pending(e);
+	stub_compare_pending(e);
 	miss[0] = emit_jcc(e, 5);
 	emit_bytes(e, (u8[]){0x45, 0x69, 0xda}, 3); /* imul r11d, r10d, */
 	emit32(e, JUMP_MULTIPLIER);
@@ -259,7 +251,7 @@ static void link(struct tr *t, i64 off)
 	struct way_out *w = new_way(t, off);
 
 	if (must_poll(t, off)) {
-		compare_pending(&t->e);
+		stub_compare_pending(&t->e);
 		w->poll = emit_jcc(&t->e, 5);
 	}
 	align_site(&t->e, 1);
@@ -469,21 +461,14 @@ static bool end_sti(struct tr *t, const struct op *op)
 	if (t->user || !in_page(next))
 		return false;
 	tr_spill_at_end(t);
-	compare_pending(&t->e);
+	stub_compare_pending(&t->e);
 	miss[0] = emit_jcc(&t->e, 5);
-	stub_test_byte(&t->e, CPU_OFF(cpl));
+	emit_cmp_byte(&t->e, CPU_OFF(cpl), 0);
 	miss[1] = emit_jcc(&t->e, 5);
 	cold_last(t, miss);
-	emit_insn(&t->e, &(struct enc){.opcode = 0xf6,
-				       .rm = {.kind = RM_SLOT, .disp = CPU_OFF(st.rflags) + 1},
-				       .imm_size = 1,
-				       .imm = FL_IF >> 8});
+	emit_test_bits(&t->e, CPU_OFF(st.rflags) + 1, FL_IF >> 8);
 	link_if(t, 5, next); /* it was set: no shadow */
-	emit_insn(&t->e, &(struct enc){.opcode = 0x80,
-				       .reg = 1,
-				       .rm = {.kind = RM_SLOT, .disp = CPU_OFF(st.rflags) + 1},
-				       .imm_size = 1,
-				       .imm = FL_IF >> 8});
+	emit_set_bits(&t->e, CPU_OFF(st.rflags) + 1, FL_IF >> 8);
 	w = new_way(t, next);
 	w->shadow = true;
 	align_site(&t->e, 1);

@@ -27,6 +27,25 @@ static u8 *entry_of(const struct jit *j, const struct jit_link *l, const struct 
 	return jit_rw(j, l->shadow && c->trace ? c->body : c->entry);
 }
 
+/* l leaves the code again. */
+static void cut_link(struct jit_link *l)
+{
+	l->to = NULL;
+	set_rel32(l->site, l->out);
+}
+
+/* l leads to c, if it may: vector registers may have to be loaded, or the interpreter goes on. */
+static bool lead_to(struct jit *j, struct jit_link *l, struct jit_code *c)
+{
+	if (l->shadow && c->vec)
+		return false;
+	l->to = c;
+	l->next_in = c->incoming;
+	c->incoming = l;
+	set_rel32(l->site, entry_of(j, l, c));
+	return true;
+}
+
 /* Let l lead to b's code, if that is where it goes. */
 static void link_to(struct jit *j, struct jit_link *l, struct block *b)
 {
@@ -37,13 +56,8 @@ static void link_to(struct jit *j, struct jit_link *l, struct block *b)
 	    ((uintptr_t)l->from->block->host ^ (uintptr_t)b->host) >> PAGE_BITS ||
 	    j->soft->split[b->page_off / 64] >> (b->page_off % 64) & 1)
 		return;
-	/* Vector registers may have to be loaded, or the interpreter goes on. */
-	if (l->shadow && to->vec)
+	if (!lead_to(j, l, to))
 		return;
-	l->to = to;
-	l->next_in = to->incoming;
-	to->incoming = l;
-	set_rel32(l->site, entry_of(j, l, to));
 	j->links++;
 	trace_jit_link(l->from->far_entry, to->far_entry);
 }
@@ -93,8 +107,7 @@ static void drop_outgoing(struct jit_code *c)
 			;
 		if (*p)
 			*p = l->next_in;
-		l->to = NULL;
-		set_rel32(l->site, l->out);
+		cut_link(l);
 	}
 }
 
@@ -122,15 +135,8 @@ void jit_replace(struct jit *j, struct block *b, struct jit_code *c)
 		struct jit_link *l = old->incoming;
 
 		old->incoming = l->next_in;
-		if (l->shadow && c->vec) {
-			l->to = NULL;
-			set_rel32(l->site, l->out);
-			continue;
-		}
-		l->to = c;
-		l->next_in = c->incoming;
-		c->incoming = l;
-		set_rel32(l->site, entry_of(j, l, c));
+		if (!lead_to(j, l, c))
+			cut_link(l);
 	}
 	redirect_far(j, old, jit_rw(j, c->far_entry));
 }
@@ -147,8 +153,7 @@ static void kill_code(struct jit *j, struct jit_code *c)
 		struct jit_link *l = c->incoming;
 
 		c->incoming = l->next_in;
-		l->to = NULL;
-		set_rel32(l->site, l->out);
+		cut_link(l);
 	}
 	drop_outgoing(c);
 	redirect_far(j, c, j->stubs.leave_rip);

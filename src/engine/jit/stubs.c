@@ -106,24 +106,19 @@ static void restore_vec(struct emit *e)
 	u8 *no;
 
 	emit_store_slot(e, H_RAX, CPU_OFF(jit_said));
-	stub_test_byte(e, CPU_OFF(vec_again));
+	emit_cmp_byte(e, CPU_OFF(vec_again), 0);
 	no = emit_jcc(e, 4);
-	emit_insn(e, &(struct enc){.opcode = 0x8a,
-				   .reg = H_RAX,
-				   .rm = {.kind = RM_SLOT, .disp = CPU_OFF(vec_again)}});
-	emit_insn(e, &(struct enc){.opcode = 0x88,
-				   .reg = H_RAX,
-				   .rm = {.kind = RM_SLOT, .disp = CPU_OFF(vec_want)}});
+	emit_copy_byte(e, H_RAX, CPU_OFF(vec_want), CPU_OFF(vec_again));
 	jit_emit_load_vec(e);
 	patch_here(no, e->p);
 	emit_load_slot(e, H_T1, CPU_OFF(jit_said));
 }
 
-void stub_test_byte(struct emit *e, i32 slot)
+void stub_compare_pending(struct emit *e)
 {
-	emit_insn(e, &(struct enc){.opcode = 0x80,
+	emit_insn(e, &(struct enc){.opcode = 0x83,
 				   .reg = 7,
-				   .rm = {.kind = RM_SLOT, .disp = slot},
+				   .rm = {.kind = RM_SLOT, .disp = CPU_OFF(v.pending)},
 				   .imm_size = 1});
 }
 
@@ -403,7 +398,7 @@ static void fill_page(struct emit *e, i32 slot, u32 tag)
 	};
 	u8 *no;
 
-	stub_test_byte(e, CPU_OFF(pages_fill));
+	emit_cmp_byte(e, CPU_OFF(pages_fill), 0);
 	no = emit_jcc(e, 4);
 	emit_store_slot(e, H_RAX, CPU_OFF(jit_rax));
 	for (unsigned i = 0; i < ARRAY_SIZE(steps); i++) {
@@ -412,10 +407,7 @@ static void fill_page(struct emit *e, i32 slot, u32 tag)
 		emit_store_slot(e, H_RAX, slot + (i32)steps[i].to);
 	}
 	emit_load_slot(e, H_RAX, CPU_OFF(jit_rax));
-	emit_insn(e, &(struct enc){.opcode = 0xc6,
-				   .rm = {.kind = RM_SLOT, .disp = CPU_OFF(pages_used)},
-				   .imm_size = 1,
-				   .imm = 1});
+	emit_set_byte(e, CPU_OFF(pages_used), 1);
 	patch_here(no, e->p);
 }
 
@@ -511,10 +503,7 @@ void jit_make_stubs(struct jit *j)
 	make_enter(&e);
 
 	s->leave_shadow = e.p;
-	emit_insn(&e, &(struct enc){.opcode = 0xc6,
-				    .rm = {.kind = RM_SLOT, .disp = CPU_OFF(st.irq_shadow)},
-				    .imm_size = 1,
-				    .imm = 1});
+	emit_set_byte(&e, CPU_OFF(st.irq_shadow), 1);
 	s->leave_link = e.p;
 	emit_pop(&e, H_T0);
 	leave_t0 = e.p;

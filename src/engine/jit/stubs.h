@@ -6,7 +6,7 @@
 #include "engine/jit/jit.h"
 
 void stub_load_guest(struct emit *e);
-void stub_test_byte(struct emit *e, i32 slot); /* cmp byte gs:[slot], 0 */
+void stub_compare_pending(struct emit *e); /* equal: no event is pending */
 
 /* Flags to cpu->jit_flags; they stay in the host's, too.  And back. */
 void stub_save_flags(struct emit *e, unsigned scratch);

@@ -8,34 +8,6 @@
 #include "engine/jit/translate.h"
 #include "isa/x86/exec.h"
 
-static void slot8(struct tr *t, u8 digit, i32 slot, u8 imm)
-{
-	emit_insn(&t->e, &(struct enc){.opcode = 0x80,
-				       .reg = digit,
-				       .rm = {.kind = RM_SLOT, .disp = slot},
-				       .imm_size = 1,
-				       .imm = imm});
-}
-
-/* or, and, test: byte gs:[slot] */
-static void set_bits(struct tr *t, i32 slot, u8 bits)
-{
-	slot8(t, 1, slot, bits);
-}
-
-static void clear_bits(struct tr *t, i32 slot, u8 bits)
-{
-	slot8(t, 4, slot, (u8)~bits);
-}
-
-static void test_bits(struct tr *t, i32 slot, u8 bits)
-{
-	emit_insn(&t->e, &(struct enc){.opcode = 0xf6,
-				       .rm = {.kind = RM_SLOT, .disp = slot},
-				       .imm_size = 1,
-				       .imm = bits});
-}
-
 /* mov reg32, word gs:[slot], zero-extended */
 static void load16(struct tr *t, unsigned reg, i32 slot)
 {
@@ -54,7 +26,7 @@ static i32 rflags_byte(unsigned n)
 static void need_cpl0(struct tr *t, const struct op *op)
 {
 	tr_spill_live(t, op);
-	stub_test_byte(&t->e, CPU_OFF(cpl));
+	emit_cmp_byte(&t->e, CPU_OFF(cpl), 0);
 	tr_cold_jcc(t, op, 5);
 }
 
@@ -65,14 +37,14 @@ static bool emit_cli(struct tr *t, const struct op *op)
 	if (t->user)
 		return false;
 	need_cpl0(t, op);
-	clear_bits(t, rflags_byte(1), FL_IF >> 8);
+	emit_clear_bits(&t->e, rflags_byte(1), FL_IF >> 8);
 	return true;
 }
 
 static bool emit_cld(struct tr *t, const struct op *op)
 {
 	tr_spill_live(t, op);
-	clear_bits(t, rflags_byte(1), FL_DF >> 8);
+	emit_clear_bits(&t->e, rflags_byte(1), FL_DF >> 8);
 	return true;
 }
 
@@ -83,20 +55,12 @@ static bool access_control(struct tr *t, const struct op *op, bool on)
 		return false;
 	need_cpl0(t, op);
 	if (on)
-		set_bits(t, rflags_byte(2), FL_AC >> 16);
+		emit_set_bits(&t->e, rflags_byte(2), FL_AC >> 16);
 	else
-		clear_bits(t, rflags_byte(2), FL_AC >> 16);
+		emit_clear_bits(&t->e, rflags_byte(2), FL_AC >> 16);
 	emit_load_slot(&t->e, H_T0, CPU_OFF(view_ac) + 8 * on);
 	emit_store_slot(&t->e, H_T0, CPU_OFF(view));
-	emit_insn(&t->e,
-		  &(struct enc){.opcode = 0x8a,
-				.byte_reg = true,
-				.reg = H_T0,
-				.rm = {.kind = RM_SLOT, .disp = CPU_OFF(pages_fill_ac) + on}});
-	emit_insn(&t->e, &(struct enc){.opcode = 0x88,
-				       .byte_reg = true,
-				       .reg = H_T0,
-				       .rm = {.kind = RM_SLOT, .disp = CPU_OFF(pages_fill)}});
+	emit_copy_byte(&t->e, H_T0, CPU_OFF(pages_fill), CPU_OFF(pages_fill_ac) + on);
 	return true;
 }
 
@@ -139,7 +103,7 @@ static bool emit_pushf(struct tr *t, const struct op *op)
 				       .opcode = 0x0b,
 				       .reg = temp,
 				       .rm = {.kind = RM_REG, .reg = H_RAX}});
-	test_bits(t, CPU_OFF(jit_flags), 1);
+	emit_test_bits(&t->e, CPU_OFF(jit_flags), 1);
 	no = emit_jcc(&t->e, 4);
 	emit_insn(&t->e, &(struct enc){.w = true,
 				       .opcode = 0x81,
@@ -168,7 +132,8 @@ static bool emit_swapgs(struct tr *t, const struct op *op)
 	emit_store_slot(&t->e, H_T0, CPU_OFF(st.kernel_gs_base));
 	emit_store_slot(&t->e, H_T1, CPU_OFF(st.seg[SEG_GS].base));
 	emit_store_slot(&t->e, H_T1, CPU_OFF(seg_base[SEG_GS]));
-	clear_bits(t, CPU_OFF(seg_flat), 1 << SEG_GS); /* that it is flat need not be known */
+	emit_clear_bits(&t->e, CPU_OFF(seg_flat),
+			1 << SEG_GS); /* that it is flat need not be known */
 	return true;
 }
 
@@ -271,10 +236,10 @@ static bool emit_time(struct tr *t, const struct op *op)
 		return false;
 	tr_spill_live(t, op);
 	if (t->user) {
-		test_bits(t, CPU_OFF(st.cr4), CR4_TSD);
+		emit_test_bits(&t->e, CPU_OFF(st.cr4), CR4_TSD);
 		tr_cold_jcc(t, op, 5);
 	}
-	stub_test_byte(&t->e, CPU_OFF(tsc_native));
+	emit_cmp_byte(&t->e, CPU_OFF(tsc_native), 0);
 	tr_cold_jcc(t, op, 4);
 	put_lfence(t);
 	emit_bytes(&t->e, (u8[]){0x0f, 0x31}, 2);	      /* rdtsc */

@@ -279,10 +279,7 @@ static void emit_head(struct tr *t)
 	if (hot) {
 		t->ways[t->nr_ways++] = (struct way_out){.from = hot, .off = PAGE_SIZE_4K};
 	} else if (t->polls) {
-		emit_insn(&t->e, &(struct enc){.opcode = 0x83,
-					       .reg = 7,
-					       .rm = {.kind = RM_SLOT, .disp = CPU_OFF(v.pending)},
-					       .imm_size = 1});
+		stub_compare_pending(&t->e);
 		t->ways[t->nr_ways++] =
 			(struct way_out){.poll = emit_jcc(&t->e, 5), .off = t->b->page_off};
 	}

@@ -41,22 +41,6 @@ static void emit_mxcsr(struct emit *e, u8 digit, i32 slot)
 				   .rm = {.kind = RM_SLOT, .disp = slot}});
 }
 
-static void set_byte(struct emit *e, i32 slot, u8 val)
-{
-	emit_insn(e, &(struct enc){.opcode = 0xc6,
-				   .rm = {.kind = RM_SLOT, .disp = slot},
-				   .imm_size = 1,
-				   .imm = val});
-}
-
-static void test_byte(struct emit *e, i32 slot, u8 bit)
-{
-	emit_insn(e, &(struct enc){.opcode = 0xf6,
-				   .rm = {.kind = RM_SLOT, .disp = slot},
-				   .imm_size = 1,
-				   .imm = bit});
-}
-
 /* [gs:slot], after opcode and register. */
 static void emit_gs_operand(struct emit *e, u8 opcode, unsigned reg, i32 slot)
 {
@@ -101,14 +85,14 @@ static void emit_moves(struct emit *e, bool load, i32 slot)
 	static const u8 vzeroupper[] = {0xc5, 0xf8, 0x77};
 	u8 opcode = load ? 0x10 : 0x11, *wide, *wider, *done[2];
 
-	test_byte(e, slot, VEC_YMM);
+	emit_test_bits(e, slot, VEC_YMM);
 	wide = emit_jcc(e, 5);
 	for (unsigned n = 0; n < NR_XMM; n++)
 		emit_movups(e, opcode, n);
 	done[0] = emit_jump(e);
 
 	patch_here(wide, e->p);
-	test_byte(e, slot, VEC_ZMM);
+	emit_test_bits(e, slot, VEC_ZMM);
 	wider = emit_jcc(e, 5);
 	for (unsigned n = 0; n < NR_XMM; n++)
 		emit_ymm(e, opcode, n);
@@ -129,15 +113,7 @@ void jit_emit_load_vec(struct emit *e)
 {
 	emit_moves(e, true, CPU_OFF(vec_want));
 	emit_mxcsr(e, 2, CPU_OFF(st.mxcsr));
-	/* mov r11b, gs:[vec_want]; mov gs:[vec_live], r11b */
-	emit_insn(e, &(struct enc){.opcode = 0x8a,
-				   .byte_reg = true,
-				   .reg = H_T1,
-				   .rm = {.kind = RM_SLOT, .disp = CPU_OFF(vec_want)}});
-	emit_insn(e, &(struct enc){.opcode = 0x88,
-				   .byte_reg = true,
-				   .reg = H_T1,
-				   .rm = {.kind = RM_SLOT, .disp = CPU_OFF(vec_live)}});
+	emit_copy_byte(e, H_T1, CPU_OFF(vec_live), CPU_OFF(vec_want));
 }
 
 void jit_emit_save_vec(struct emit *e)
@@ -145,17 +121,17 @@ void jit_emit_save_vec(struct emit *e)
 	emit_moves(e, false, CPU_OFF(vec_live));
 	emit_mxcsr(e, 3, CPU_OFF(st.mxcsr));
 	emit_mxcsr(e, 2, CPU_OFF(host_mxcsr));
-	set_byte(e, CPU_OFF(vec_live), 0);
+	emit_set_byte(e, CPU_OFF(vec_live), 0);
 }
 
 void jit_emit_test_vec(struct emit *e, u8 bit)
 {
-	test_byte(e, CPU_OFF(vec_live), bit);
+	emit_test_bits(e, CPU_OFF(vec_live), bit);
 }
 
 void jit_emit_want_vec(struct emit *e, u8 vec)
 {
-	set_byte(e, CPU_OFF(vec_want), vec);
+	emit_set_byte(e, CPU_OFF(vec_want), vec);
 }
 
 bool jit_vec_ready(struct x86_cpu *cpu, u8 vec)
