@@ -138,6 +138,20 @@ static void drop(struct parts *ps, unsigned n)
 	}
 }
 
+/* c becomes what less makes of it, if engines still differ about that. */
+static bool adopt(struct test_case *c, struct parts *all, const struct parts *less,
+		  differs_fn *differs)
+{
+	struct test_case t = *c;
+
+	put_together(less, &t);
+	if (!differs(&t))
+		return false;
+	*c = t;
+	*all = *less;
+	return true;
+}
+
 static bool fewer_instructions(struct test_case *c, differs_fn *differs)
 {
 	static struct parts all, less;
@@ -145,16 +159,9 @@ static bool fewer_instructions(struct test_case *c, differs_fn *differs)
 
 	take_apart(c, &all);
 	for (unsigned i = all.nr; i-- > 0;) {
-		struct test_case t = *c;
-
 		less = all;
 		drop(&less, i);
-		put_together(&less, &t);
-		if (!differs(&t))
-			continue;
-		*c = t;
-		all = less;
-		any = true;
+		any |= adopt(c, &all, &less, differs);
 	}
 	return any;
 }
@@ -169,7 +176,6 @@ static bool simpler_instructions(struct test_case *c, differs_fn *differs)
 	for (unsigned i = 0; i < all.nr; i++) {
 		struct op op;
 		struct part *p = &all.p[i];
-		struct test_case t = *c;
 		unsigned imm;
 
 		if (x86_decode(p->bytes, p->len, mode_code_size(c->mode), 0, &op) <= 0 ||
@@ -180,12 +186,7 @@ static bool simpler_instructions(struct test_case *c, differs_fn *differs)
 			continue;
 		less = all;
 		memset(less.p[i].bytes + p->len - imm, 0, imm);
-		put_together(&less, &t);
-		if (!differs(&t))
-			continue;
-		*c = t;
-		all = less;
-		any = true;
+		any |= adopt(c, &all, &less, differs);
 	}
 	return any;
 }

@@ -43,20 +43,12 @@ void jit_report_exit(struct x86_cpu *cpu, const struct jit_link *l)
 			      : "no code for it");
 }
 
-static const struct {
-	const char *name, *doc;
-	size_t offset;
-} counters[] = {
-#define COUNTER(name, doc)                                    \
-	{                                                     \
-#name, doc, offsetof(struct soft_stats, name) \
-	}
-	COUNTER(execs, "instructions that code left to C"),
-	COUNTER(jump_misses, "ways on that the jump cache lacked"),
-	COUNTER(exits_link, "times code was left by a branch without a link"),
-	COUNTER(exits_kicked, "times code was left since something waited"),
-	COUNTER(exits_other, "times code was left since there was none to go on with"),
-#undef COUNTER
+static const struct soft_counter counters[] = {
+	SOFT_COUNTER(execs, "instructions that code left to C"),
+	SOFT_COUNTER(jump_misses, "ways on that the jump cache lacked"),
+	SOFT_COUNTER(exits_link, "times code was left by a branch without a link"),
+	SOFT_COUNTER(exits_kicked, "times code was left since something waited"),
+	SOFT_COUNTER(exits_other, "times code was left since there was none to go on with"),
 };
 
 void jit_stats(struct machine *m, FILE *f)
@@ -65,9 +57,7 @@ void jit_stats(struct machine *m, FILE *f)
 	const struct jit *j = jit_of(s);
 
 	soft_print_stats(m, f);
-	for (size_t i = 0; i < ARRAY_SIZE(counters); i++)
-		soft_print_count(f, soft_sum_stat(s, counters[i].offset), counters[i].name,
-				 counters[i].doc);
+	soft_print_counters(s, f, counters, ARRAY_SIZE(counters));
 	soft_print_count(f, j->translated, "translated", "blocks translated");
 	soft_print_count(f, j->traces, "traces", "of those, heads of traces");
 	soft_print_count(f, j->guest_bytes, "guest_code", "bytes of the guest's code in them");

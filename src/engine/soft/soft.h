@@ -265,9 +265,18 @@ void soft_cpu_destroy(struct vcpu *v);
 
 /* engine_ops.stats */
 void soft_print_stats(struct machine *m, FILE *f);
-/* For an engine's own: one line; a counter of struct soft_stats over all vCPUs. */
-void soft_print_count(FILE *f, u64 n, const char *name, const char *doc);
+/* A counter of struct soft_stats, summed over all vCPUs; an engine prints its own, too. */
+struct soft_counter {
+	const char *name, *doc;
+	size_t offset;
+};
+#define SOFT_COUNTER(n, d)                                                       \
+	{                                                                        \
+		.name = #n, .doc = (d), .offset = offsetof(struct soft_stats, n) \
+	}
 u64 soft_sum_stat(const struct soft *s, size_t offset);
+void soft_print_count(FILE *f, u64 n, const char *name, const char *doc);
+void soft_print_counters(const struct soft *s, FILE *f, const struct soft_counter *c, unsigned nr);
 
 static inline struct soft_cpu *soft_cpu(const struct x86_cpu *cpu)
 {

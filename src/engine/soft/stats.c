@@ -4,27 +4,19 @@
 
 #include "engine/soft/soft.h"
 
-static const struct {
-	const char *name, *doc;
-	size_t offset;
-} counters[] = {
-#define COUNTER(name, doc)                                    \
-	{                                                     \
-#name, doc, offsetof(struct soft_stats, name) \
-	}
-	COUNTER(blocks, "blocks decoded"),
-	COUNTER(ops, "instructions in them"),
-	COUNTER(one_shots, "instructions decoded to run once"),
-	COUNTER(lookups, "blocks looked up, past the jump cache"),
-	COUNTER(tlb_fills, "TLB entries filled"),
-	COUNTER(slow_loads, "loads past the TLB"),
-	COUNTER(slow_stores, "stores past the TLB"),
-	COUNTER(exclusives, "times all other vCPUs were stopped"),
-	COUNTER(flushes, "times all blocks were given up"),
-	COUNTER(interrupts, "interrupts delivered"),
-	COUNTER(exceptions, "exceptions delivered"),
-	COUNTER(kicks, "times something waited when a block ended"),
-#undef COUNTER
+static const struct soft_counter counters[] = {
+	SOFT_COUNTER(blocks, "blocks decoded"),
+	SOFT_COUNTER(ops, "instructions in them"),
+	SOFT_COUNTER(one_shots, "instructions decoded to run once"),
+	SOFT_COUNTER(lookups, "blocks looked up, past the jump cache"),
+	SOFT_COUNTER(tlb_fills, "TLB entries filled"),
+	SOFT_COUNTER(slow_loads, "loads past the TLB"),
+	SOFT_COUNTER(slow_stores, "stores past the TLB"),
+	SOFT_COUNTER(exclusives, "times all other vCPUs were stopped"),
+	SOFT_COUNTER(flushes, "times all blocks were given up"),
+	SOFT_COUNTER(interrupts, "interrupts delivered"),
+	SOFT_COUNTER(exceptions, "exceptions delivered"),
+	SOFT_COUNTER(kicks, "times something waited when a block ended"),
 };
 
 void soft_print_count(FILE *f, u64 n, const char *name, const char *doc)
@@ -42,6 +34,12 @@ u64 soft_sum_stat(const struct soft *s, size_t offset)
 	return sum;
 }
 
+void soft_print_counters(const struct soft *s, FILE *f, const struct soft_counter *c, unsigned nr)
+{
+	for (unsigned i = 0; i < nr; i++)
+		soft_print_count(f, soft_sum_stat(s, c[i].offset), c[i].name, c[i].doc);
+}
+
 void soft_print_stats(struct machine *m, FILE *f)
 {
 	const struct soft *s = m->engine_priv;
@@ -52,9 +50,7 @@ void soft_print_stats(struct machine *m, FILE *f)
 	soft_print_count(f, instructions, "instructions",
 			 s->engine_data ? "interpreted; translated code does not count them"
 					: "run");
-	for (unsigned n = 0; n < ARRAY_SIZE(counters); n++)
-		soft_print_count(f, soft_sum_stat(s, counters[n].offset), counters[n].name,
-				 counters[n].doc);
+	soft_print_counters(s, f, counters, ARRAY_SIZE(counters));
 	soft_print_count(f, s->kills_store, "kills_store", "blocks that a CPU's store changed");
 	soft_print_count(f, s->kills_dma, "kills_dma", "blocks that a device changed");
 	soft_print_count(f, s->kills_flush, "kills_flush", "blocks given up with all others");
