@@ -13,7 +13,6 @@
 enum { ROUNDS = 20000, WAKES = 1000, SHOTS = 100, NR = 4 };
 enum { VEC_WAKE = 0x50, VEC_FLUSH = 0x51 };
 
-static volatile unsigned phase, arrived;
 static volatile u64 counter __attribute__((aligned(64)));
 static volatile u64 pair[2] __attribute__((aligned(16)));
 static u8 straddle[8192] __attribute__((aligned(4096)));
@@ -21,20 +20,6 @@ static volatile u64 tickets;
 static volatile u8 seen[NR * ROUNDS];
 static volatile unsigned acks, flush_errors;
 static volatile u64 pages[2][512] __attribute__((aligned(4096)));
-
-/* All CPUs meet here. */
-static void meet(void)
-{
-	unsigned now = phase;
-
-	if (__atomic_add_fetch(&arrived, 1, __ATOMIC_SEQ_CST) == NR) {
-		arrived = 0;
-		__atomic_store_n(&phase, now + 1, __ATOMIC_SEQ_CST);
-		return;
-	}
-	while (phase == now)
-		pause();
-}
 
 static void locked_ops(void)
 {
@@ -139,15 +124,15 @@ static void wakes(unsigned cpu)
 
 static void work(unsigned cpu)
 {
-	meet();
+	smp_meet(NR);
 	locked_ops();
-	meet();
+	smp_meet(NR);
 	spin_lock_ops();
-	meet();
+	smp_meet(NR);
 	shootdown(cpu);
-	meet();
+	smp_meet(NR);
 	wakes(cpu);
-	meet();
+	smp_meet(NR);
 }
 
 static void results(void)

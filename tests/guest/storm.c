@@ -22,7 +22,7 @@ static volatile u32 mail[NR][NR], taken[NR][NR]; /* from, to */
 static volatile u64 latest;			 /* the TSC that any CPU has seen */
 static volatile u64 due[NR];			 /* what its timer was set to */
 static volatile u32 ticks[NR], early[NR], backwards[NR], sums_wrong[NR];
-static volatile u32 turn[NR], arrived, phase;
+static volatile u32 turn[NR];
 static volatile bool storming[NR];
 static u32 random_state[NR];
 
@@ -77,19 +77,6 @@ static void on_mail(struct ctx *frame)
 	look_at_time(cpu);
 	taken[from][cpu] = __atomic_load_n(&mail[from][cpu], __ATOMIC_SEQ_CST);
 	apic_eoi();
-}
-
-static void meet(void)
-{
-	unsigned now = phase;
-
-	if (__atomic_add_fetch(&arrived, 1, __ATOMIC_SEQ_CST) == NR) {
-		arrived = 0;
-		__atomic_store_n(&phase, now + 1, __ATOMIC_SEQ_CST);
-		return;
-	}
-	while (phase == now)
-		pause();
 }
 
 /* Work whose result shows whether interrupts change registers or flags. */
@@ -180,15 +167,15 @@ static void storm(unsigned cpu)
 {
 	random_state[cpu] = 0x9e3779b9u * (cpu + 1);
 	apic_write(APIC_LVT_TIMER, TIMER_DEADLINE | VEC_TIMER);
-	meet();
+	smp_meet(NR);
 	letters(cpu);
-	meet();
+	smp_meet(NR);
 	empty_boxes();
-	meet();
+	smp_meet(NR);
 	turns(cpu);
-	meet();
+	smp_meet(NR);
 	naps(cpu);
-	meet();
+	smp_meet(NR);
 }
 
 int main(void)

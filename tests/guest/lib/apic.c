@@ -127,3 +127,17 @@ unsigned smp_start(unsigned n, void (*fn)(unsigned cpu))
 	}
 	return nr_cpus;
 }
+
+void smp_meet(unsigned n)
+{
+	static volatile unsigned arrived, phase;
+	unsigned now = phase;
+
+	if (__atomic_add_fetch(&arrived, 1, __ATOMIC_SEQ_CST) == n) {
+		arrived = 0;
+		__atomic_store_n(&phase, now + 1, __ATOMIC_SEQ_CST);
+		return;
+	}
+	while (phase == now)
+		pause();
+}

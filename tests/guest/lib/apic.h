@@ -66,6 +66,8 @@ bool wait_count(volatile u32 *p, u32 n);
 
 /* Start CPUs 1 to n - 1, each calling fn(index); gives how many run then, 1 if none. */
 unsigned smp_start(unsigned n, void (*fn)(unsigned cpu));
+/* Wait until n CPUs have come here. */
+void smp_meet(unsigned n);
 extern volatile unsigned nr_cpus;
 unsigned cpus_available(void); /* as ACPI or CPUID would say, found by trying */
 
