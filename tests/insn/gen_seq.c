@@ -92,7 +92,7 @@ static void transfer(struct test_case *c)
 {
 	u8 ss = c->ring0 && one_in(2) ? SEL_KERNEL_DATA : SEL_DATA;
 
-	switch (rnd() % 8) {
+	switch (rnd() % 11) {
 	case 0: /* call */
 		put(c, (const u8[]){0xe8, 0, 0, 0, 0}, 5);
 		leads_on(c, 4);
@@ -105,7 +105,15 @@ static void transfer(struct test_case *c)
 		put(c, (const u8[]){0x41, 0xbb, 0xd7, 0x0e, 0, 0}, 6);
 		by_register(c, RCX, (const u8[]){0x48, 0x0f, 0x07}, 3);
 		break;
-	case 6: put(c, (const u8[]){0x0f, 0x05}, 2); break; /* syscall */
+	case 6:
+		put(c, (const u8[]){0x0f, 0x05}, 2);
+		break; /* syscall */
+	/* mov [rbx + 16], rax; then by that memory: call, jmp, push and ret */
+	case 7: by_register(c, RAX, (const u8[]){0x48, 0x89, 0x43, 16, 0xff, 0x53, 16}, 7); break;
+	case 8: by_register(c, RAX, (const u8[]){0x48, 0x89, 0x43, 16, 0xff, 0x63, 16}, 7); break;
+	case 9:
+		by_register(c, RAX, (const u8[]){0x48, 0x89, 0x43, 16, 0xff, 0x73, 16, 0xc3}, 8);
+		break;
 	default: /* push ss, rsp, flags, cs, rip; iretq */
 		put(c, (const u8[]){0x6a, ss, 0x54, 0x9c, 0x6a, 0}, 6);
 		c->code[c->code_len - 1] = ss == SEL_DATA ? SEL_CS64 : SEL_KERNEL_CS;
