@@ -150,8 +150,9 @@ bool jit_is_random(const struct jit *j, const struct op *op)
 }
 
 /* A trace from b, which takes over from c, its code, if it is still that. */
-static void make_trace(struct jit *j, struct block *b, const struct jit_code *c)
+static void make_trace(struct x86_cpu *cpu, struct block *b, const struct jit_code *c)
 {
+	struct jit *j = jit_of(soft_cpu(cpu)->soft);
 	struct jit_code *new;
 
 	if (b->code != c || atomic_load(&b->dead))
@@ -161,6 +162,7 @@ static void make_trace(struct jit *j, struct block *b, const struct jit_code *c)
 		return;
 	jit_replace(j, b, new);
 	jit_link_all(j, new);
+	jit_report_translated(cpu, b);
 }
 
 void jit_sample(struct x86_cpu *cpu, u64 ret)
@@ -184,7 +186,7 @@ void jit_sample(struct x86_cpu *cpu, u64 ret)
 
 		c->votes = 0;
 		j->random[random_slot(op)] = op;
-		make_trace(j, c->block, c);
+		make_trace(cpu, c->block, c);
 	}
 	pthread_mutex_unlock(&j->soft->lock);
 }
@@ -199,7 +201,7 @@ const void *jit_hot(struct x86_cpu *cpu, struct block *b)
 	c = b->code;
 	b->heat = INT32_MAX;
 	if (c && !c->trace)
-		make_trace(j, b, c);
+		make_trace(cpu, b, c);
 	/* Once more the first code: that it was entered by cannot poll, nor be in want of anything.
 	 */
 	while (c && c->older)

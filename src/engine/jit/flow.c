@@ -2,9 +2,10 @@
 /*
  * flow.c - branches, calls and returns, and what follows a block.
  *
- * Within the page a branch is a jump that is patched once there is code where it leads.  To other
- * pages it goes through the jump cache.  What is not found there is done by the instruction's
- * exec function, which also raises what is due; so nothing is changed before.
+ * Within the page a branch is a jump that is patched once there is code where it leads, and within
+ * a large page, too.  To other pages it goes through the jump cache.  What is not found there is
+ * done by the instruction's exec function, which also raises what is due; so nothing is changed
+ * before.
  */
 #include "engine/jit/translate.h"
 
@@ -221,13 +222,22 @@ static struct way_out *new_way(struct tr *t, i64 off)
 
 	if (t->nr_ways == MAX_WAYS_OUT)
 		t->e.full = true;
-	*w = (struct way_out){.off = (u16)off};
+	*w = (struct way_out){.off = (i32)off};
 	return w;
 }
 
 static bool in_page(i64 off)
 {
 	return off >= 0 && off < PAGE_SIZE_4K;
+}
+
+/* Is it sure where that is in host memory, for as long as this code may run? */
+static bool can_link(const struct tr *t, i64 off)
+{
+	u64 page = (u64)(t->b->host - t->b->page_off - (const u8 *)t->j->soft->machine->ram);
+
+	return in_page(off) ||
+	       (t->b->key & KEY_LARGE && ((page ^ (page + (u64)off)) < LARGE_CODE));
 }
 
 /* The displacement that comes next is patched while others run it: within aligned 8 bytes. */
@@ -245,11 +255,15 @@ static bool must_poll(const struct tr *t, i64 off)
 	return off <= t->steps[t->i].op->off;
 }
 
-/* To offset off of the page. */
+/* To offset off of the page, or from its begin.  Flags are left alone but by a poll. */
 static void link(struct tr *t, i64 off)
 {
 	struct way_out *w = new_way(t, off);
 
+	if (!in_page(off)) {
+		emit_load_slot(&t->e, H_T0, GPR_SLOT(GPR_PC));
+		emit_lea(&t->e, H_T0, H_T0, -1, 0, (i32)off);
+	}
 	if (must_poll(t, off)) {
 		stub_compare_pending(&t->e);
 		w->poll = emit_jcc(&t->e, 5);
@@ -263,7 +277,7 @@ static void link_if(struct tr *t, unsigned cc, i64 off)
 {
 	u8 *over;
 
-	if (must_poll(t, off)) {
+	if (must_poll(t, off) || !in_page(off)) {
 		over = emit_jcc(&t->e, cc ^ 1);
 		link(t, off);
 		if (over)
@@ -285,7 +299,7 @@ static void go_next(struct tr *t, const struct op *op)
 {
 	i64 next = op->off + op->len;
 
-	if (in_page(next))
+	if (can_link(t, next))
 		link(t, next);
 	else
 		by_routine(t, op, t->j->stubs.far_next);
@@ -295,7 +309,7 @@ static void go_taken(struct tr *t, const struct op *op)
 {
 	i64 target = op->off + op->len + (i64)op->imm;
 
-	if (in_page(target))
+	if (can_link(t, target))
 		link(t, target);
 	else
 		by_routine(t, op, t->j->stubs.far_taken);
@@ -318,8 +332,8 @@ static void end_jcc(struct tr *t, const struct op *op)
 	unsigned cc = op->opcode & 15;
 	u8 *over;
 
-	flags_of_jcc(t, op, !in_page(target));
-	if (in_page(target)) {
+	flags_of_jcc(t, op, !can_link(t, target));
+	if (can_link(t, target)) {
 		link_if(t, cc, target);
 	} else {
 		over = emit_jcc(&t->e, cc ^ 1);
@@ -340,10 +354,10 @@ void tr_emit_side(struct tr *t)
 
 	if (tr_insn(op)->fn != exec_jcc)
 		return;
-	flags_of_jcc(t, op, !in_page(target));
-	if (s->taken && in_page(next)) {
+	flags_of_jcc(t, op, !can_link(t, target));
+	if (s->taken && can_link(t, next)) {
 		link_if(t, cc ^ 1, next);
-	} else if (!s->taken && in_page(target)) {
+	} else if (!s->taken && can_link(t, target)) {
 		link_if(t, cc, target);
 	} else {
 		over = emit_jcc(&t->e, s->taken ? cc : cc ^ 1);
@@ -367,7 +381,7 @@ static void end_call(struct tr *t, const struct op *op)
 	i64 target = op->off + op->len + (i64)op->imm;
 
 	tr_spill_at_end(t);
-	if (!in_page(target)) {
+	if (!can_link(t, target)) {
 		by_routine(t, op, t->j->stubs.far_call);
 		return;
 	}
@@ -532,7 +546,7 @@ void tr_emit_ways(struct tr *t)
 	for (unsigned i = 0; i < t->nr_ways && !t->e.full; i++) {
 		const struct way_out *w = &t->ways[i];
 
-		if (!w->from || !in_page(w->off)) {
+		if (w->off == NO_LINK) {
 			emit_head_way(t, w);
 			continue;
 		}

@@ -6,14 +6,14 @@
  * translated, and from then on its first op's handler enters the code.  That first code is small:
  * what it does often is called.  A block whose code has run j->trace times becomes the head of a
  * trace, which follows the likely way through some blocks of the page, and is fast: checks of
- * memory stand in line and are shared.  Code leads to other code by links within a page and by
- * the jump cache across pages, and leaves to the run loop for everything else.
+ * memory stand in line and are shared.  Code leads to other code by links where it is sure that
+ * the way stays what it is, else by the jump cache, and leaves to the run loop for everything else.
  *
  * Rules for code, besides those of soft.h:
  *  1. On every way between codes guest registers are in their host registers, and the
  *     arithmetic flags, if live, in cpu->jit_flags (LAHF's byte << 8 | OF).
- *  2. st.gpr[GPR_PC] is that of the page the code runs in.  Links stay in the page, ways
- *     across pages set it anew.
+ *  2. st.gpr[GPR_PC] is that of the page the code runs in; ways across pages set it anew.  Links
+ *     stay in the page, or, between code with KEY_LARGE, in the large page.
  *  3. An access that misses the TLB, and whose miss cannot be filled, runs the whole instruction
  *     by its exec function.  So no instruction may have changed anything before its last check
  *     has passed.
@@ -52,7 +52,7 @@ struct jit_link {
 	struct jit_link *next_in; /* of to's incoming links */
 	u8 *site;		  /* the rel32, where it may be written */
 	u8 *out;		  /* the way out to the run loop (a call), in the same mapping */
-	u16 off;		  /* where it goes: offset in the page */
+	i32 off;		  /* where it goes: from the begin of the page that it is in */
 	bool shadow; /* the first instruction there must run before any interrupt: no poll */
 };
 
@@ -237,8 +237,8 @@ void jit_crash_watch(struct soft_cpu *sc);
 int jit_perf_open(struct jit *j, struct err *e);
 void jit_perf_close(struct jit *j);
 void jit_perf_stubs(struct jit *j);
-/* The len bytes of code at rx are for the guest's at lin. */
-void jit_perf_code(struct jit *j, const u8 *rx, u32 len, u64 lin);
+/* c is for the guest's code at lin. */
+void jit_perf_code(struct jit *j, const struct jit_code *c, u64 lin);
 
 /* report.c: what happens, for traces, counters and profilers. */
 void jit_report_translated(struct x86_cpu *cpu, const struct block *b); /* which cpu runs now */

@@ -21,9 +21,11 @@ struct jit_link *jit_link_at(const struct jit *j, u64 ret)
 	return NULL;
 }
 
-/* Where l enters c. */
+/* Where l enters c.  A way across pages brings RIP in T0. */
 static u8 *entry_of(const struct jit *j, const struct jit_link *l, const struct jit_code *c)
 {
+	if (l->off < 0 || l->off >= PAGE_SIZE_4K)
+		return jit_rw(j, c->far_entry);
 	return jit_rw(j, l->shadow && c->trace ? c->body : c->entry);
 }
 
@@ -46,14 +48,19 @@ static bool lead_to(struct jit *j, struct jit_link *l, struct jit_code *c)
 	return true;
 }
 
+/* Where l goes in host memory. */
+static const u8 *target_of(const struct jit_link *l)
+{
+	return l->from->block->host - l->from->block->page_off + l->off;
+}
+
 /* Let l lead to b's code, if that is where it goes. */
 static void link_to(struct jit *j, struct jit_link *l, struct block *b)
 {
 	struct jit_code *to = b->code;
 
-	if (!to || l->to || l->from->dead || atomic_load(&b->dead) || l->off != b->page_off ||
+	if (!to || l->to || l->from->dead || atomic_load(&b->dead) || target_of(l) != b->host ||
 	    l->from->block->key != b->key ||
-	    ((uintptr_t)l->from->block->host ^ (uintptr_t)b->host) >> PAGE_BITS ||
 	    j->soft->split[b->page_off / 64] >> (b->page_off % 64) & 1)
 		return;
 	if (!lead_to(j, l, to))
@@ -86,10 +93,8 @@ void jit_use_link(struct jit *j, struct soft_cpu *sc, struct block *b)
 
 void jit_link_all(struct jit *j, struct jit_code *c)
 {
-	const u8 *page = c->block->host - c->block->page_off;
-
 	for (unsigned i = 0; i < c->nr_links; i++) {
-		struct block *b = soft_block_at(j->soft, page + c->link[i].off, c->block->key);
+		struct block *b = soft_block_at(j->soft, target_of(&c->link[i]), c->block->key);
 
 		if (b)
 			link_to(j, &c->link[i], b);

@@ -29,8 +29,7 @@ struct look {
 
 static const u8 *host_page(struct x86_cpu *cpu, u64 lin)
 {
-	const struct soft_ctx *c = soft_cpu(cpu)->ctx;
-	const struct ex_ent *x = &c->ex[lin >> PAGE_BITS & (EX_ENTRIES - 1)];
+	const struct ex_ent *x = soft_ex(soft_cpu(cpu)->ctx, lin);
 	struct page_walk w;
 
 	if (x->tag == (lin | is_user(cpu)))

@@ -3,7 +3,8 @@
  * perf.c - names for translated code in the form that perf(1) looks for: /tmp/perf-PID.map, a
  * line "start size name" for each piece, in hexadecimal.
  *
- * A name is that of the guest's linear address when the code was made.  A place in the cache that
+ * A name is that of the guest's linear address when the code was made: guest_ADDRESS, and of a trace
+ * guest_trace_ADDRESS.  A place in the cache that
  * is filled again has several lines; the last one is true.
  */
 #include <fcntl.h>
@@ -40,11 +41,12 @@ void jit_perf_close(struct jit *j)
 	j->perf_map = NULL;
 }
 
-void jit_perf_code(struct jit *j, const u8 *rx, u32 len, u64 lin)
+void jit_perf_code(struct jit *j, const struct jit_code *c, u64 lin)
 {
 	if (j->perf_map)
-		fprintf(j->perf_map, "%llx %x guest_%llx\n", (unsigned long long)(uintptr_t)rx, len,
-			(unsigned long long)lin);
+		fprintf(j->perf_map, "%llx %x guest_%s%llx\n",
+			(unsigned long long)(uintptr_t)c->start, (unsigned)(c->end - c->start),
+			c->trace ? "trace_" : "", (unsigned long long)lin);
 }
 
 void jit_perf_stubs(struct jit *j)

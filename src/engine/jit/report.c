@@ -15,7 +15,7 @@ void jit_report_translated(struct x86_cpu *cpu, const struct block *b)
 		return;
 	len = (u32)(c->end - c->far_entry);
 	trace_jit_translate(lin, b->nr_ops, b->len, len, c->far_entry);
-	jit_perf_code(j, c->far_entry, len, lin);
+	jit_perf_code(j, c, lin);
 }
 
 void jit_report_killed(const struct soft *s, const struct block *b)

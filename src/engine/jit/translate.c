@@ -277,11 +277,11 @@ static void emit_head(struct tr *t)
 	if (!t->trace)
 		hot = emit_counter(t);
 	if (hot) {
-		t->ways[t->nr_ways++] = (struct way_out){.from = hot, .off = PAGE_SIZE_4K};
+		t->ways[t->nr_ways++] = (struct way_out){.from = hot, .off = NO_LINK};
 	} else if (t->polls) {
 		stub_compare_pending(&t->e);
 		t->ways[t->nr_ways++] =
-			(struct way_out){.poll = emit_jcc(&t->e, 5), .off = t->b->page_off};
+			(struct way_out){.poll = emit_jcc(&t->e, 5), .off = NO_LINK};
 	}
 	t->code->body = jit_rx(t->j, t->e.p);
 }

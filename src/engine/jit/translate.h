@@ -42,11 +42,14 @@ struct cold {
 	u16 first, last; /* steps that the check was for */
 };
 
+/* Of a way out at the head: it is not for links. */
+enum { NO_LINK = INT32_MAX };
+
 /* A way out, to be called at the end of the code. */
 struct way_out {
 	u8 *from; /* a jump that leads there as long as there is no link */
 	u8 *poll; /* another one, or NULL */
-	u16 off;
+	i32 off;     /* NO_LINK, or where it goes, as in jit_link */
 	bool shadow; /* jit_link.shadow */
 };
 

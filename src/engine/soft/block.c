@@ -417,11 +417,10 @@ static void publish_locked(struct soft *s, struct block *b, struct page_info *pa
 enum build { BUILT, BUILD_FULL, BUILD_CROSSES };
 
 static enum build build_locked(struct x86_cpu *cpu, const u8 *host_page, unsigned off,
-			       struct page_info *page, struct block **out)
+			       block_key key, struct page_info *page, struct block **out)
 {
 	struct soft *s = soft_cpu(cpu)->soft;
 	struct op ops[BLOCK_MAX_OPS];
-	block_key key = soft_key(cpu);
 	u64 before = 0;
 	unsigned n, len;
 	struct block *b = hash_find(s, host_page + off, key);
@@ -453,7 +452,7 @@ static enum build build_locked(struct x86_cpu *cpu, const u8 *host_page, unsigne
 	return BUILT;
 }
 
-static struct block *build(struct x86_cpu *cpu, const u8 *host_page, unsigned off)
+static struct block *build(struct x86_cpu *cpu, const u8 *host_page, unsigned off, block_key key)
 {
 	struct soft_cpu *sc = soft_cpu(cpu);
 	struct page_info *page = soft_page(sc->soft, host_page);
@@ -470,7 +469,7 @@ static struct block *build(struct x86_cpu *cpu, const u8 *host_page, unsigned of
 			pthread_mutex_unlock(&sc->soft->lock);
 			continue;
 		}
-		r = build_locked(cpu, host_page, off, page, &b);
+		r = build_locked(cpu, host_page, off, key, page, &b);
 		pthread_mutex_unlock(&sc->soft->lock);
 		if (r == BUILT)
 			return b;
@@ -519,7 +518,7 @@ struct block *soft_one_shot(struct x86_cpu *cpu)
 		fetch(cpu, lin, bytes, n, n + 1);
 	gate(cpu, &op);
 	b->host = NULL;
-	b->key = soft_key(cpu);
+	b->key = sc->key;
 	fill_block(sc->soft, b, &op, 1);
 	sc->stats.one_shots++;
 	return b;
@@ -612,9 +611,10 @@ static struct block *second_place(const struct soft_cpu *sc, u64 lin)
 static void note_block(struct soft_cpu *sc, u64 lin, struct block *b)
 {
 	struct jc_ent *j = &sc->ctx->jc[jc_index(lin)];
-	bool global = sc->ctx->ex[lin >> PAGE_BITS & (EX_ENTRIES - 1)].global;
+	bool global = soft_ex(sc->ctx, lin)->global;
 
-	sc->ctx->jc[jc_index(lin) ^ 1] = *j;
+	if (j->block) /* not what is empty over what is not */
+		sc->ctx->jc[jc_index(lin) ^ 1] = *j;
 	*j = (struct jc_ent){lin, b, sc->key, global};
 	sc->ctx->jc_used |= jc_group_bit(lin);
 	if (!global)
@@ -623,7 +623,7 @@ static void note_block(struct soft_cpu *sc, u64 lin, struct block *b)
 
 struct block *soft_known_block(struct soft_cpu *sc, u64 lin)
 {
-	const struct ex_ent *x = &sc->ctx->ex[lin >> PAGE_BITS & (EX_ENTRIES - 1)];
+	const struct ex_ent *x = soft_ex(sc->ctx, lin);
 	const struct jc_ent *j = &sc->ctx->jc[jc_index(lin)];
 	struct block *b = j->block;
 
@@ -632,7 +632,7 @@ struct block *soft_known_block(struct soft_cpu *sc, u64 lin)
 		return b;
 	if (sc->key & KEY_LIMITED || x->tag != ((lin & ~0xfffull) | is_user(sc->cpu)))
 		return NULL;
-	b = hash_find(sc->soft, x->host + (lin & 0xfff), sc->key);
+	b = hash_find(sc->soft, x->host + (lin & 0xfff), sc->key | x->key);
 	if (b)
 		note_block(sc, lin, b);
 	return b;
@@ -644,6 +644,7 @@ struct block *soft_find_block(struct x86_cpu *cpu)
 	u64 lin = cpu->st.rip + cpu->seg_base[SEG_CS];
 	gpa_t gpa;
 	const u8 *page;
+	block_key key;
 	struct block *b;
 
 	cpu->op = NULL;
@@ -663,9 +664,10 @@ struct block *soft_find_block(struct x86_cpu *cpu)
 	page = soft_fetch_page(cpu, lin, &gpa);
 	if (!page)
 		return soft_one_shot(cpu);
-	b = hash_find(sc->soft, page + (lin & 0xfff), soft_key(cpu));
+	key = sc->key | soft_ex(sc->ctx, lin)->key;
+	b = hash_find(sc->soft, page + (lin & 0xfff), key);
 	if (!b)
-		b = build(cpu, page, lin & 0xfff);
+		b = build(cpu, page, lin & 0xfff, key);
 	if (!b) {
 		b = soft_one_shot(cpu);
 		keep_straddle(cpu, lin, b);

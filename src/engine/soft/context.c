@@ -81,14 +81,15 @@ static unsigned jump_page(u64 lin)
 void soft_add_jump(struct soft_cpu *sc, u64 lin, const void *code)
 {
 	struct jumps *j = &sc->ctx->jumps[!!(sc->key & KEY_USER)];
-	const struct ex_ent *x = &sc->ctx->ex[lin >> PAGE_BITS & (EX_ENTRIES - 1)];
+	const struct ex_ent *x = soft_ex(sc->ctx, lin);
 	const struct jc_ent *b = &sc->ctx->jc[jc_index(lin)];
 	bool known = x->tag == ((lin & ~0xfffull) | is_user(sc->cpu));
 	struct jump_ent *own = &j->ent[jump_index(lin)], *next = &j->ent[jump_index(lin) ^ 1];
 
 	if (lin == NO_LIN)
 		return;
-	if (own->lin != lin)
+	/* An empty one has nothing to be driven out. */
+	if (own->lin != lin && own->lin != NO_LIN)
 		*next = *own;
 	*own = (struct jump_ent){lin, code};
 	j->pages[jump_page(lin) / 64] |= 1ull << jump_page(lin) % 64;
@@ -205,7 +206,7 @@ static void ctx_clear_fragments(struct soft_ctx *c, u64 page)
 static void ctx_clear_page(struct soft_ctx *c, u64 page)
 {
 	unsigned i = page >> PAGE_BITS & (TLB_ENTRIES - 1);
-	unsigned x = page >> PAGE_BITS & (EX_ENTRIES - 1);
+	struct ex_ent *x = soft_ex(c, page);
 
 	for (unsigned k = 0; k < NR_VIEWS; k++) {
 		if (c->views[k].rd[i].tag == page)
@@ -213,8 +214,8 @@ static void ctx_clear_page(struct soft_ctx *c, u64 page)
 		if (c->views[k].wr[i].tag == page)
 			c->views[k].wr[i].tag = tlb_invalid_tag(i);
 	}
-	if ((c->ex[x].tag & ~1ull) == page)
-		c->ex[x].tag = ~0ull;
+	if ((x->tag & ~1ull) == page)
+		x->tag = ~0ull;
 	jc_drop(c, c->jc_used & ((i64)page < 0 ? ~0ull : jc_group_bit(page)), other_page, page);
 	jumps_drop_page(c, page);
 	if (c->large_gibs & soft_gib_bit(page))

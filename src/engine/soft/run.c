@@ -141,7 +141,7 @@ static struct block *next_block(struct x86_cpu *cpu, struct soft_cpu *sc)
 		lin = (u32)lin;
 	j = &sc->ctx->jc[jc_index(lin)];
 	b = j->block;
-	if (__builtin_expect(!b || j->lin != lin || j->key != soft_key(cpu) ||
+	if (__builtin_expect(!b || j->lin != lin || j->key != sc->key ||
 				     atomic_load_explicit(&b->dead, memory_order_relaxed) ||
 				     j->key & KEY_LIMITED,
 			     0))

@@ -140,6 +140,7 @@ struct ex_ent {	 /* instruction TLB */
 	u64 tag; /* page | user; all ones: invalid */
 	const u8 *host;
 	bool global, large;
+	block_key key; /* KEY_LARGE or 0 */
 };
 
 /* The translations of one address space (PCID). */
@@ -318,13 +319,12 @@ static inline u64 soft_gib_bit(u64 lin)
 /*
  * KEY_LIMITED: the code segment ends before 4 GiB, so every way into a block is checked
  * against its limit: no links, no jump cache.
+ * KEY_LARGE: the code is fetched through a large page, all of which is RAM, as one piece.  So what
+ * is n bytes away, in the same LARGE_CODE bytes, is so in host memory, too, for as long as the code
+ * may run at all.  Not in soft_cpu.key, since it depends on the page.
  */
-enum { KEY_CODE_SIZE = 3, KEY_USER = 1 << 2, KEY_LIMITED = 1 << 3 };
-
-static inline block_key soft_key(const struct x86_cpu *cpu)
-{
-	return soft_cpu(cpu)->key;
-}
+enum { KEY_CODE_SIZE = 3, KEY_USER = 1 << 2, KEY_LIMITED = 1 << 3, KEY_LARGE = 1 << 4 };
+enum { LARGE_CODE = 2 << 20 };
 
 static inline unsigned jc_index(u64 lin)
 {
@@ -339,6 +339,12 @@ static inline unsigned jc_index(u64 lin)
 static inline u64 jc_group_bit(u64 lin)
 {
 	return 1ull << (jc_index(lin) / JC_GROUP);
+}
+
+/* The place in the instruction TLB that is lin's page's. */
+static inline struct ex_ent *soft_ex(struct soft_ctx *c, u64 lin)
+{
+	return &c->ex[lin >> PAGE_BITS & (EX_ENTRIES - 1)];
 }
 
 /*

@@ -186,11 +186,24 @@ static void resolve(struct x86_cpu *cpu, unsigned seg, u64 lin, enum mem_access 
 		resolve_shadow(cpu, lin, acc, kind, ent, t);
 }
 
+/* Is all of the large page around t RAM, and where it is in the guest's address space? */
+static bool in_one_piece(const struct x86_cpu *cpu, const struct target *t)
+{
+	const struct machine *m = cpu->v.machine;
+	gpa_t base = t->gpa & ~(gpa_t)(LARGE_CODE - 1), apic;
+	const u8 *host = as_ram(m->mem, base, LARGE_CODE, true);
+
+	apic = atomic_load_explicit(&cpu->v.lapic_page, memory_order_relaxed);
+	return host && host + (t->gpa - base) == t->host && (apic ^ base) >= LARGE_CODE &&
+	       soft_page(soft_cpu(cpu)->soft, host) &&
+	       !((u64)(host - (const u8 *)m->ram) & (LARGE_CODE - 1));
+}
+
 const u8 *soft_fetch_page(struct x86_cpu *cpu, u64 lin, gpa_t *gpa)
 {
 	struct soft_ctx *c = soft_cpu(cpu)->ctx;
 	u64 page = lin & ~0xfffull;
-	struct ex_ent *x = &c->ex[page >> PAGE_BITS & (EX_ENTRIES - 1)];
+	struct ex_ent *x = soft_ex(c, page);
 	struct target t;
 
 	if (x->tag == (page | is_user(cpu)))
@@ -199,7 +212,11 @@ const u8 *soft_fetch_page(struct x86_cpu *cpu, u64 lin, gpa_t *gpa)
 	*gpa = t.gpa & ~0xfffull;
 	if (!t.host)
 		return NULL;
-	*x = (struct ex_ent){page | is_user(cpu), t.host - (lin & 0xfff), t.global, t.large};
+	*x = (struct ex_ent){.tag = page | is_user(cpu),
+			     .host = t.host - (lin & 0xfff),
+			     .global = t.global,
+			     .large = t.large,
+			     .key = t.large && in_one_piece(cpu, &t) ? KEY_LARGE : 0};
 	if (t.large)
 		c->large_gibs |= soft_gib_bit(lin);
 	return x->host;
@@ -207,7 +224,7 @@ const u8 *soft_fetch_page(struct x86_cpu *cpu, u64 lin, gpa_t *gpa)
 
 const u8 *soft_known_code(const struct soft_cpu *sc, u64 lin)
 {
-	const struct ex_ent *x = &sc->ctx->ex[lin >> PAGE_BITS & (EX_ENTRIES - 1)];
+	const struct ex_ent *x = soft_ex(sc->ctx, lin);
 
 	return x->tag == ((lin & ~0xfffull) | is_user(sc->cpu)) ? x->host : NULL;
 }

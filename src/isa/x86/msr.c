@@ -202,6 +202,8 @@ static int wr_apic_base(struct x86_cpu *cpu, u64 val)
 
 	if ((val & ~allowed) || (l && l->set_base(&cpu->v, val)))
 		return -1;
+	if (val != cpu->st.apic_base) /* its page is where RAM was, and the other way round */
+		soft_flush_all(cpu, true);
 	cpu->st.apic_base = val;
 	return 0;
 }
