@@ -333,15 +333,16 @@ static void mark_code(struct soft_cpu *sc, struct page_info *page, const u8 *hos
 	atomic_store(&page->code, true);
 	writers = atomic_load(&page->writers);
 	if (writers & self) {
-		soft_tlb_protect(s, host_page, self);
+		soft_tlb_protect(s, page, host_page, self);
 		writers = atomic_fetch_and(&page->writers, (u8)~self) & (u8)~self;
 	}
 	if (!writers)
 		return;
 	soft_exclusive_begin(sc);
 	atomic_store(&page->code, true);
-	soft_tlb_protect(s, host_page, 0xff & ((1u << s->nr_cpus) - 1));
+	soft_tlb_protect(s, page, host_page, 0xff & ((1u << s->nr_cpus) - 1));
 	atomic_store(&page->writers, 0);
+	atomic_store(&page->place, PLACE_NONE);
 	soft_exclusive_end(sc);
 }
 

@@ -147,29 +147,39 @@ static void ctx_clear(struct soft_ctx *c)
 		view_clear(&c->views[i]);
 	for (unsigned i = 0; i < EX_ENTRIES; i++)
 		c->ex[i].tag = ~0ull;
-	memset(c->global_rd, 0, sizeof(c->global_rd));
-	memset(c->global_wr, 0, sizeof(c->global_wr));
+	memset(c->local_rd, 0, sizeof(c->local_rd));
+	memset(c->local_wr, 0, sizeof(c->local_wr));
+	memset(c->local_ex, 0, sizeof(c->local_ex));
 	memset(c->large, 0, sizeof(c->large));
 	c->large_gibs = 0;
 	jc_clear(c);
+}
+
+/* Empty the entries that have a bit, and clear the bits. */
+static void drop_local(struct tlb_ent *ent, u64 *local)
+{
+	for (unsigned w = 0; w < TLB_ENTRIES / 64; w++) {
+		for (u64 bits = local[w]; bits; bits &= bits - 1) {
+			unsigned i = 64 * w + (unsigned)__builtin_ctzll(bits);
+
+			ent[i].tag = tlb_invalid_tag(i);
+		}
+		local[w] = 0;
+	}
 }
 
 /* All but global translations. */
 static void ctx_clear_local(struct soft_ctx *c)
 {
 	for (unsigned k = 0; k < NR_VIEWS; k++) {
-		struct tlb_view *v = &c->views[k];
-
-		for (unsigned i = 0; i < TLB_ENTRIES; i++) {
-			if (!(c->global_rd[k][i / 64] >> (i % 64) & 1))
-				v->rd[i].tag = tlb_invalid_tag(i);
-			if (!(c->global_wr[k][i / 64] >> (i % 64) & 1))
-				v->wr[i].tag = tlb_invalid_tag(i);
-		}
+		drop_local(c->views[k].rd, c->local_rd[k]);
+		drop_local(c->views[k].wr, c->local_wr[k]);
 	}
-	for (unsigned i = 0; i < EX_ENTRIES; i++)
-		if (!c->ex[i].global)
-			c->ex[i].tag = ~0ull;
+	for (unsigned w = 0; w < EX_ENTRIES / 64; w++) {
+		for (u64 bits = c->local_ex[w]; bits; bits &= bits - 1)
+			c->ex[64 * w + (unsigned)__builtin_ctzll(bits)].tag = ~0ull;
+		c->local_ex[w] = 0;
+	}
 	jc_drop(c, c->jc_local, is_global, 0);
 	c->jc_local = 0;
 	for (unsigned k = 0; k < ARRAY_SIZE(c->jumps); k++)
@@ -205,7 +215,7 @@ static void ctx_clear_fragments(struct soft_ctx *c, u64 page)
 
 static void ctx_clear_page(struct soft_ctx *c, u64 page)
 {
-	unsigned i = page >> PAGE_BITS & (TLB_ENTRIES - 1);
+	unsigned i = tlb_index(page);
 	struct ex_ent *x = soft_ex(c, page);
 
 	for (unsigned k = 0; k < NR_VIEWS; k++) {
@@ -406,26 +416,34 @@ void soft_flush_all(struct x86_cpu *cpu, bool globals)
 		soft_leave(sc);
 }
 
-static void view_protect(struct tlb_view *v, u64 host_page)
+static void view_protect(struct tlb_view *v, u16 place, u64 host_page)
 {
-	for (unsigned i = 0; i < TLB_ENTRIES; i++)
+	unsigned from = place == PLACE_ANY ? 0 : place - 1u;
+	unsigned to = place == PLACE_ANY ? TLB_ENTRIES : place;
+
+	for (unsigned i = from; i < to; i++)
 		if (v->wr[i].tag != tlb_invalid_tag(i) && v->wr[i].host == host_page)
 			v->wr[i].tag = tlb_invalid_tag(i);
 }
 
-void soft_tlb_protect(struct soft *s, const u8 *host_page, u8 cpus)
+void soft_tlb_protect(struct soft *s, const struct page_info *page, const u8 *host_page, u8 cpus)
 {
+	u16 place = atomic_load(&page->place);
+
+	if (place == PLACE_NONE)
+		return;
 	for (unsigned i = 0; i < s->nr_cpus; i++) {
 		if (!(cpus >> i & 1))
 			continue;
 		pages_clear(s->cpus[i]->cpu);
 		for (unsigned n = 0; s->cpus[i]->shadow && n < NR_VIEWS; n++)
-			view_protect(&s->cpus[i]->shadow->views[n], (u64)(uintptr_t)host_page);
+			view_protect(&s->cpus[i]->shadow->views[n], place,
+				     (u64)(uintptr_t)host_page);
 		for (unsigned k = 0; k < NR_CONTEXTS; k++) {
 			struct soft_ctx *c = s->cpus[i]->ctxs[k];
 
 			for (unsigned n = 0; c && c->valid && n < NR_VIEWS; n++)
-				view_protect(&c->views[n], (u64)(uintptr_t)host_page);
+				view_protect(&c->views[n], place, (u64)(uintptr_t)host_page);
 		}
 	}
 }

@@ -93,7 +93,10 @@ struct page_info {
 	struct block *blocks; /* soft->lock */
 	_Atomic u8 writers;   /* vCPUs that may hold it in a write TLB */
 	_Atomic bool code;
+	_Atomic u16 place; /* where in those: PLACE_*, or tlb_index() + 1 */
 };
+
+enum { PLACE_NONE = 0, PLACE_ANY = 0xffff };
 
 struct jit_link;
 struct lockstep;
@@ -107,7 +110,7 @@ struct jit_member;
  * one, so that forgetting it need not look at all of them.  Kernels' may be anywhere.
  */
 enum { JC_GROUP_BITS = 6, JC_GROUP = 1 << JC_GROUP_BITS, JC_GROUPS = 64 };
-enum { JC_ENTRIES = JC_GROUPS * JC_GROUP, EX_ENTRIES = 256, NR_CONTEXTS = 8 };
+enum { JC_ENTRIES = JC_GROUPS * JC_GROUP, EX_ENTRIES = 512, NR_CONTEXTS = 8 };
 
 struct jc_ent { /* jump cache: linear address to block, for one context */
 	u64 lin;
@@ -151,7 +154,9 @@ struct soft_ctx {
 	u64 used;	       /* for the choice of a victim */
 	u64 jc_used, jc_local; /* groups of jc with entries, with such that are not global */
 	struct tlb_view views[NR_VIEWS];
-	u64 global_rd[NR_VIEWS][TLB_ENTRIES / 64], global_wr[NR_VIEWS][TLB_ENTRIES / 64];
+	/* Entries that are not global, which are what goes most often. */
+	u64 local_rd[NR_VIEWS][TLB_ENTRIES / 64], local_wr[NR_VIEWS][TLB_ENTRIES / 64];
+	u64 local_ex[EX_ENTRIES / 64];
 	u64 large_gibs;			       /* hashes of GiBs with fragments of large pages */
 	u64 large[NR_VIEWS][TLB_ENTRIES / 64]; /* entries that may be such fragments */
 	struct ex_ent ex[EX_ENTRIES];
@@ -251,6 +256,11 @@ struct soft {
 /* A bit in vcpu->pending that no event sets: translated code is to leave at its next poll. */
 enum { SOFT_LEAVE_CODE = 1 << 31 };
 
+static inline void soft_set_bit(u64 *bits, unsigned i, bool on)
+{
+	bits[i / 64] = (bits[i / 64] & ~(1ull << i % 64)) | (u64)on << i % 64;
+}
+
 /* The tag of entry i of a TLB when it is empty: no address that indexes it can match. */
 static inline u64 tlb_invalid_tag(unsigned i)
 {
@@ -342,9 +352,14 @@ static inline u64 jc_group_bit(u64 lin)
 }
 
 /* The place in the instruction TLB that is lin's page's. */
+static inline unsigned ex_index(u64 lin)
+{
+	return lin >> PAGE_BITS & (EX_ENTRIES - 1);
+}
+
 static inline struct ex_ent *soft_ex(struct soft_ctx *c, u64 lin)
 {
-	return &c->ex[lin >> PAGE_BITS & (EX_ENTRIES - 1)];
+	return &c->ex[ex_index(lin)];
 }
 
 /*
@@ -431,7 +446,7 @@ static inline void soft_thrown(struct soft_cpu *sc, unsigned depth)
 }
 
 /* Take a frame out of the write TLBs of all vCPUs in the mask (they are stopped, or it is us). */
-void soft_tlb_protect(struct soft *s, const u8 *host_page, u8 cpus);
+void soft_tlb_protect(struct soft *s, const struct page_info *page, const u8 *host_page, u8 cpus);
 
 /* The host page and rights for an instruction fetch at lin; NULL: a device.  May raise. */
 const u8 *soft_fetch_page(struct x86_cpu *cpu, u64 lin, gpa_t *gpa);

@@ -20,6 +20,7 @@ struct target {
 	struct page_info *page; /* of guest RAM, else NULL */
 	bool rom;
 	bool global, large;
+	bool dirty; /* may be written, and has been: a store would change nothing in the tables */
 };
 
 static void raise_page_fault(struct x86_cpu *cpu, u64 lin, u32 error)
@@ -40,7 +41,10 @@ static void find_target(struct x86_cpu *cpu, const struct page_walk *w, struct t
 	gpa_t page = w->gpa & ~0xfffull;
 	u8 *host;
 
-	*t = (struct target){.gpa = w->gpa, .global = w->global, .large = w->page_bits > PAGE_BITS};
+	*t = (struct target){.gpa = w->gpa,
+			     .global = w->global,
+			     .large = w->page_bits > PAGE_BITS,
+			     .dirty = w->writable && w->dirty};
 	if (page == atomic_load_explicit(&cpu->v.lapic_page, memory_order_relaxed))
 		return;
 	/* A page that one region does not fill goes byte by byte through the bus. */
@@ -72,20 +76,28 @@ static void translate(struct x86_cpu *cpu, unsigned seg, u64 lin, enum mem_acces
 	find_target(cpu, &w, t);
 }
 
-static void set_bit(u64 *bits, unsigned i, bool on)
+/* page may be in write TLBs at lin's place from now on. */
+static void note_place(struct page_info *page, u64 lin)
 {
-	bits[i / 64] = (bits[i / 64] & ~(1ull << i % 64)) | (u64)on << i % 64;
+	u16 place = (u16)(tlb_index(lin) + 1);
+	u16 old = atomic_load_explicit(&page->place, memory_order_relaxed);
+
+	while (old != place && old != PLACE_ANY)
+		if (atomic_compare_exchange_weak(&page->place, &old,
+						 old == PLACE_NONE ? place : PLACE_ANY))
+			break;
 }
 
 /*
- * May page be stored to without our seeing it?  Leaves our mark as a writer (invariant 2),
+ * May page be stored to at lin without our seeing it?  Leaves our mark as a writer (invariant 2),
  * and takes it back if not: it was not there before, so we hold no entry.
  */
-static bool claim_writer(struct soft_cpu *sc, struct page_info *page)
+static bool claim_writer(struct soft_cpu *sc, struct page_info *page, u64 lin)
 {
 	u8 bit = (u8)(1u << sc->cpu->v.index);
 	bool had = atomic_load_explicit(&page->writers, memory_order_relaxed) & bit;
 
+	note_place(page, lin);
 	if (!had)
 		atomic_fetch_or(&page->writers, bit);
 	if (!atomic_load(&page->code))
@@ -100,19 +112,20 @@ static void install(struct x86_cpu *cpu, u64 lin, enum mem_access acc, const str
 {
 	struct soft_cpu *sc = soft_cpu(cpu);
 	struct tlb_view *v = &sc->ctx->views[kind];
-	unsigned i = lin >> PAGE_BITS & (TLB_ENTRIES - 1);
+	unsigned i = tlb_index(lin);
 	u64 page = lin & ~0xfffull;
 	struct tlb_ent ent = {page, (u64)(uintptr_t)(t->host - (lin & 0xfff))};
 
 	v->rd[i] = ent;
-	set_bit(sc->ctx->global_rd[kind], i, t->global);
+	soft_set_bit(sc->ctx->local_rd[kind], i, !t->global);
 	if (t->large) { /* stays set: what comes after may only be dropped too often */
-		set_bit(sc->ctx->large[kind], i, true);
+		soft_set_bit(sc->ctx->large[kind], i, true);
 		sc->ctx->large_gibs |= soft_gib_bit(lin);
 	}
-	if (acc == MEM_WRITE && t->page && claim_writer(sc, t->page)) {
+	if ((acc == MEM_WRITE || t->dirty) && t->page &&
+	    claim_writer(sc, t->page, lin)) {
 		v->wr[i] = ent;
-		set_bit(sc->ctx->global_wr[kind], i, t->global);
+		soft_set_bit(sc->ctx->local_wr[kind], i, !t->global);
 	}
 	if (__builtin_expect(cpu->shadowed, 0)) {
 		shadow_installed(sc->shadow, &v->rd[i], i);
@@ -125,7 +138,7 @@ static const struct tlb_ent *lookup(struct x86_cpu *cpu, u64 lin, enum mem_acces
 				    enum tlb_view_kind kind)
 {
 	struct tlb_view *v = &soft_cpu(cpu)->ctx->views[kind];
-	unsigned i = lin >> PAGE_BITS & (TLB_ENTRIES - 1);
+	unsigned i = tlb_index(lin);
 	struct tlb_ent *t = acc == MEM_WRITE ? &v->wr[i] : &v->rd[i];
 
 	return (lin ^ t->tag) < PAGE_SIZE_4K ? t : NULL;
@@ -143,7 +156,7 @@ static void resolve_shadow(struct x86_cpu *cpu, u64 lin, enum mem_access acc,
 	if (!hit && sc->shadow->mode == SHADOW_REAL)
 		silent = lookup(cpu, lin, acc, kind);
 	else if (!hit && acc == MEM_WRITE)
-		silent = t->page && claim_writer(sc, t->page);
+		silent = t->page && claim_writer(sc, t->page, lin);
 	t->host = shadow_fill(cpu, lin, acc, kind, silent, t->ram);
 }
 
@@ -217,6 +230,7 @@ const u8 *soft_fetch_page(struct x86_cpu *cpu, u64 lin, gpa_t *gpa)
 			     .global = t.global,
 			     .large = t.large,
 			     .key = t.large && in_one_piece(cpu, &t) ? KEY_LARGE : 0};
+	soft_set_bit(c->local_ex, ex_index(page), !t.global);
 	if (t.large)
 		c->large_gibs |= soft_gib_bit(lin);
 	return x->host;
@@ -347,7 +361,7 @@ void *soft_host(struct x86_cpu *cpu, unsigned seg, u64 lin, unsigned size, enum 
 	if (acc != MEM_WRITE)
 		return t.host;
 	page = soft_page(soft_cpu(cpu)->soft, t.ram);
-	return page && claim_writer(soft_cpu(cpu), page) ? t.host : NULL;
+	return page && claim_writer(soft_cpu(cpu), page, lin) ? t.host : NULL;
 }
 
 u64 soft_rmw_slow(struct x86_cpu *cpu, unsigned seg, u64 lin, unsigned size, struct mem_rmw *r)
@@ -369,7 +383,7 @@ u64 soft_rmw_slow(struct x86_cpu *cpu, unsigned seg, u64 lin, unsigned size, str
 	if (!t.rom) {
 		struct page_info *page = soft_page(soft_cpu(cpu)->soft, t.ram);
 
-		if (page && claim_writer(soft_cpu(cpu), page))
+		if (page && claim_writer(soft_cpu(cpu), page, lin))
 			r->host = t.host;
 	}
 	return ram_load(t.host, size);

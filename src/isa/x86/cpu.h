@@ -34,7 +34,7 @@ static inline void *tlb_host(const struct tlb_ent *t, u64 va)
 	return (void *)(uintptr_t)(t->host + (va ^ t->tag));
 }
 
-enum { TLB_BITS = 9, TLB_ENTRIES = 1 << TLB_BITS };
+enum { TLB_BITS = 12, TLB_ENTRIES = 1 << TLB_BITS };
 
 /* What a view of an address space may do; SMAP, WP, SMEP and NX are settled at fill time. */
 enum tlb_view_kind { VIEW_USER, VIEW_KERNEL, VIEW_KERNEL_AC, NR_VIEWS };
@@ -118,7 +118,8 @@ struct x86_cpu {
 	bool tsc_native;	/* the guest's TSC is the host's, plus tsc_delta, plus tsc_offset */
 	u64 tsc_delta;
 	i32 page_misses;			   /* until one is looked at */
-	struct tlb_view *view_ac[2];		   /* the view of ring 0 without AC and with it */
+	/* The view of ring 0 without AC, which is the CPU's own, too, and with it. */
+	struct tlb_view *view_ac[2];
 	struct page_cache pages[2][PAGE_SLOTS][2]; /* kernel and user, slot, read and write */
 	/* The page behind one with code: tag is its address | is_user(); by pages_next_slot(). */
 	struct tlb_ent next_pages[NEXT_PAGES];

@@ -246,7 +246,7 @@ void test_guest_init(void)
 {
 	guest = aligned_alloc(64, (sizeof(*guest) + 63) & ~63ull);
 	memset(guest, 0, sizeof(*guest));
-	guest->view = calloc(1, sizeof(*guest->view));
+	guest->view = guest->view_ac[0] = calloc(1, sizeof(*guest->view));
 	guest->v.machine = calloc(1, sizeof(*guest->v.machine));
 	guest->v.state = &guest->st;
 	guest->code64 = guest->long_mode = true;

@@ -42,9 +42,9 @@ static void *host_addr(struct x86_cpu *cpu, unsigned seg, u64 lin, unsigned len,
 {
 	const struct tlb_ent *t;
 
-	if (seg != SEG_SYSTEM && acc != MEM_EXEC) {
-		t = acc == MEM_WRITE ? cpu->view->wr : cpu->view->rd;
-		t += lin >> PAGE_BITS & (TLB_ENTRIES - 1);
+	if (acc != MEM_EXEC) {
+		t = acc == MEM_WRITE ? mem_view(cpu, seg)->wr : mem_view(cpu, seg)->rd;
+		t += tlb_index(lin);
 		if ((lin ^ t->tag) <= PAGE_SIZE_4K - len)
 			return tlb_host(t, lin);
 	}

@@ -17,6 +17,12 @@
 
 enum { PAGE_BITS = 12, PAGE_SIZE_4K = 1 << PAGE_BITS };
 
+/* Where a page's entry is in a TLB's table. */
+static inline unsigned tlb_index(u64 lin)
+{
+	return lin >> PAGE_BITS & (TLB_ENTRIES - 1);
+}
+
 enum mem_access { MEM_READ, MEM_WRITE, MEM_EXEC };
 
 /* Besides enum seg_reg: an access by the CPU itself, linear and as supervisor. */
@@ -89,28 +95,31 @@ void soft_store(struct x86_cpu *cpu, unsigned seg, u64 lin, u64 val, unsigned si
  */
 void *soft_host(struct x86_cpu *cpu, unsigned seg, u64 lin, unsigned size, enum mem_access acc);
 
+/* The TLB's tables that hold what an access by way of seg may hit. */
+static inline __attribute__((always_inline)) struct tlb_view *mem_view(struct x86_cpu *cpu,
+								       unsigned seg)
+{
+	return seg != SEG_SYSTEM ? cpu->view : cpu->view_ac[0];
+}
+
 static inline __attribute__((always_inline)) u64 mem_load_lin(struct x86_cpu *cpu, unsigned seg,
 							      u64 lin, unsigned size)
 {
-	if (__builtin_expect(seg != SEG_SYSTEM, 1)) {
-		const struct tlb_ent *t = &cpu->view->rd[lin >> PAGE_BITS & (TLB_ENTRIES - 1)];
+	const struct tlb_ent *t = &mem_view(cpu, seg)->rd[tlb_index(lin)];
 
-		if (__builtin_expect((lin ^ t->tag) <= PAGE_SIZE_4K - size, 1))
-			return ram_load(tlb_host(t, lin), size);
-	}
+	if (__builtin_expect((lin ^ t->tag) <= PAGE_SIZE_4K - size, 1))
+		return ram_load(tlb_host(t, lin), size);
 	return soft_load(cpu, seg, lin, size);
 }
 
 static inline __attribute__((always_inline)) void mem_store_lin(struct x86_cpu *cpu, unsigned seg,
 								u64 lin, u64 val, unsigned size)
 {
-	if (__builtin_expect(seg != SEG_SYSTEM, 1)) {
-		const struct tlb_ent *t = &cpu->view->wr[lin >> PAGE_BITS & (TLB_ENTRIES - 1)];
+	const struct tlb_ent *t = &mem_view(cpu, seg)->wr[tlb_index(lin)];
 
-		if (__builtin_expect((lin ^ t->tag) <= PAGE_SIZE_4K - size, 1)) {
-			ram_store(tlb_host(t, lin), val, size);
-			return;
-		}
+	if (__builtin_expect((lin ^ t->tag) <= PAGE_SIZE_4K - size, 1)) {
+		ram_store(tlb_host(t, lin), val, size);
+		return;
 	}
 	soft_store(cpu, seg, lin, val, size);
 }
@@ -175,17 +184,14 @@ static inline __attribute__((always_inline)) u64
 mem_rmw_begin(struct x86_cpu *cpu, unsigned seg, u64 off, unsigned size, struct mem_rmw *r)
 {
 	u64 lin = mem_linear(cpu, seg, off, size, MEM_WRITE);
+	const struct tlb_ent *t = &mem_view(cpu, seg)->wr[tlb_index(lin)];
 
 	r->lin = lin;
 	r->seg = (u8)seg;
 	r->size = (u8)size;
-	if (__builtin_expect(seg != SEG_SYSTEM, 1)) {
-		const struct tlb_ent *t = &cpu->view->wr[lin >> PAGE_BITS & (TLB_ENTRIES - 1)];
-
-		if (__builtin_expect((lin ^ t->tag) <= PAGE_SIZE_4K - size, 1)) {
-			r->host = tlb_host(t, lin);
-			return ram_load(r->host, size);
-		}
+	if (__builtin_expect((lin ^ t->tag) <= PAGE_SIZE_4K - size, 1)) {
+		r->host = tlb_host(t, lin);
+		return ram_load(r->host, size);
 	}
 	return soft_rmw_slow(cpu, seg, lin, size, r);
 }

@@ -242,7 +242,12 @@ int x86_walk(struct x86_cpu *cpu, u64 lin, enum mem_access acc, bool user, bool 
 	const struct walk_format *f;
 	gpa_t table;
 
-	memset(w, 0, sizeof(*w));
+	/* But the steps, of which there are none yet. */
+	w->gpa = 0;
+	w->page_bits = 0;
+	w->user = w->writable = w->exec = w->global = w->dirty = false;
+	w->nr_steps = 0;
+	w->error = 0;
 	if (!(cpu->st.cr0 & CR0_PG)) {
 		w->gpa = (u32)lin;
 		w->page_bits = 12;
