@@ -3,7 +3,7 @@
  * flow.c - branches, calls and returns, and what follows a block.
  *
  * Within the page a branch is a jump that is patched once there is code where it leads, and within
- * a large page, too.  To other pages it goes through the jump cache.  What is not found there is
+ * a region, too.  To other pages it goes through the jump cache.  What is not found there is
  * done by the instruction's exec function, which also raises what is due; so nothing is changed
  * before.
  */
@@ -234,10 +234,10 @@ static bool in_page(i64 off)
 /* Is it sure where that is in host memory, for as long as this code may run? */
 static bool can_link(const struct tr *t, i64 off)
 {
-	u64 page = (u64)(t->b->host - t->b->page_off - (const u8 *)t->j->soft->machine->ram);
+	const u8 *page = t->b->host - t->b->page_off;
 
 	return in_page(off) ||
-	       (t->b->key & KEY_LARGE && ((page ^ (page + (u64)off)) < LARGE_CODE));
+	       (t->b->key & KEY_LARGE && soft_same_region(t->j->soft, page, page + off));
 }
 
 /* The displacement that comes next is patched while others run it: within aligned 8 bytes. */

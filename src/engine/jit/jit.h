@@ -13,7 +13,7 @@
  *  1. On every way between codes guest registers are in their host registers, and the
  *     arithmetic flags, if live, in cpu->jit_flags (LAHF's byte << 8 | OF).
  *  2. st.gpr[GPR_PC] is that of the page the code runs in; ways across pages set it anew.  Links
- *     stay in the page, or, between code with KEY_LARGE, in the large page.
+ *     stay in the page, or, between code with KEY_LARGE, in the region.
  *  3. An access that misses the TLB, and whose miss cannot be filled, runs the whole instruction
  *     by its exec function.  So no instruction may have changed anything before its last check
  *     has passed.

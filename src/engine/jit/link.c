@@ -54,13 +54,20 @@ static const u8 *target_of(const struct jit_link *l)
 	return l->from->block->host - l->from->block->page_off + l->off;
 }
 
+/* Can neither be without the other where it is? */
+static bool same_place(const struct jit *j, const struct block *a, const struct block *b)
+{
+	return !(((uintptr_t)a->host ^ (uintptr_t)b->host) >> PAGE_BITS) ||
+	       soft_same_region(j->soft, a->host, b->host);
+}
+
 /* Let l lead to b's code, if that is where it goes. */
 static void link_to(struct jit *j, struct jit_link *l, struct block *b)
 {
 	struct jit_code *to = b->code;
 
 	if (!to || l->to || l->from->dead || atomic_load(&b->dead) || target_of(l) != b->host ||
-	    l->from->block->key != b->key ||
+	    l->from->block->key != b->key || !same_place(j, l->from->block, b) ||
 	    j->soft->split[b->page_off / 64] >> (b->page_off % 64) & 1)
 		return;
 	if (!lead_to(j, l, to))

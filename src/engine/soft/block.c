@@ -277,6 +277,13 @@ static unsigned page_kill_locked(struct soft *s, struct page_info *page, unsigne
 	return killed;
 }
 
+void soft_kill_blocks(struct soft *s, u64 off, u64 len)
+{
+	for (u64 i = off >> PAGE_BITS; i < (off + len) >> PAGE_BITS; i++)
+		if (s->pages[i].blocks)
+			s->kills_flush += page_kill_locked(s, &s->pages[i], 0, PAGE_SIZE_4K);
+}
+
 static void page_written(struct soft *s, struct page_info *page, unsigned off, unsigned len,
 			 u64 *kills)
 {
@@ -728,9 +735,14 @@ int soft_init(struct machine *m, struct err *e)
 		return err_set(e, -ENOMEM, "not enough memory for the block cache");
 	s->machine = m;
 	s->nr_pages = m->ram_size >> PAGE_BITS;
+	s->nr_units = (unsigned)(m->ram_size / LARGE_CODE);
+	s->region_of = calloc(s->nr_units + 1u, sizeof(*s->region_of));
 	s->pages = mmap(NULL, s->nr_pages * sizeof(*s->pages) + 1, PROT_READ | PROT_WRITE,
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (s->pages == MAP_FAILED) {
+	if (s->pages == MAP_FAILED || !s->region_of) {
+		if (s->pages != MAP_FAILED)
+			munmap(s->pages, s->nr_pages * sizeof(*s->pages) + 1);
+		free((void *)s->region_of);
 		free(s);
 		return err_set(e, -ENOMEM, "not enough memory to track code pages");
 	}
@@ -757,6 +769,7 @@ void soft_destroy(struct machine *m)
 	for (unsigned i = 0; i < s->nr_chunks && !s->arena; i++)
 		munmap(s->chunks[i].mem, CHUNK_SIZE);
 	munmap(s->pages, s->nr_pages * sizeof(*s->pages) + 1);
+	free((void *)s->region_of);
 	pthread_mutex_destroy(&s->lock);
 	pthread_mutex_destroy(&s->gate);
 	pthread_cond_destroy(&s->idle);

@@ -150,6 +150,7 @@ static void ctx_clear(struct soft_ctx *c)
 	memset(c->local_rd, 0, sizeof(c->local_rd));
 	memset(c->local_wr, 0, sizeof(c->local_wr));
 	memset(c->local_ex, 0, sizeof(c->local_ex));
+	c->regions = c->local_regions = 0;
 	memset(c->large, 0, sizeof(c->large));
 	c->large_gibs = 0;
 	jc_clear(c);
@@ -180,6 +181,7 @@ static void ctx_clear_local(struct soft_ctx *c)
 			c->ex[64 * w + (unsigned)__builtin_ctzll(bits)].tag = ~0ull;
 		c->local_ex[w] = 0;
 	}
+	c->regions &= ~c->local_regions;
 	jc_drop(c, c->jc_local, is_global, 0);
 	c->jc_local = 0;
 	for (unsigned k = 0; k < ARRAY_SIZE(c->jumps); k++)
@@ -189,7 +191,7 @@ static void ctx_clear_local(struct soft_ctx *c)
 
 /*
  * The TLB holds large pages as fragments of 4 KiB, all of which go when one address in the page
- * does.  How large they are is not kept, so all fragments in the GiB go.
+ * does.  How large they are is not kept, so all fragments in the GiB go, and regions of code.
  */
 static void ctx_clear_fragments(struct soft_ctx *c, u64 page)
 {
@@ -211,6 +213,7 @@ static void ctx_clear_fragments(struct soft_ctx *c, u64 page)
 		if (c->ex[i].large && same_gib(c->ex[i].tag, page))
 			c->ex[i].tag = ~0ull;
 	jc_drop(c, c->jc_used, other_gib, page);
+	c->regions = 0;
 }
 
 static void ctx_clear_page(struct soft_ctx *c, u64 page)

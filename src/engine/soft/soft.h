@@ -146,6 +146,9 @@ struct ex_ent {	 /* instruction TLB */
 	block_key key; /* KEY_LARGE or 0 */
 };
 
+/* Regions of code: 2 MiB and more that the guest maps as one piece (region.c). */
+enum { LARGE_CODE_BITS = 21, LARGE_CODE = 1 << LARGE_CODE_BITS, NR_REGIONS = 63 };
+
 /* The translations of one address space (PCID). */
 struct soft_ctx {
 	const struct soft *soft;
@@ -159,6 +162,8 @@ struct soft_ctx {
 	u64 local_ex[EX_ENTRIES / 64];
 	u64 large_gibs;			       /* hashes of GiBs with fragments of large pages */
 	u64 large[NR_VIEWS][TLB_ENTRIES / 64]; /* entries that may be such fragments */
+	u64 regions, local_regions; /* bits: which are mapped, at region_delta; which not globally */
+	u64 region_delta[NR_REGIONS + 1]; /* linear - host address */
 	struct ex_ent ex[EX_ENTRIES];
 	struct jc_ent jc[JC_ENTRIES];
 	struct jumps jumps[2]; /* kernel, user */
@@ -228,6 +233,8 @@ struct soft {
 	_Atomic u64 epoch;
 	struct page_info *pages; /* by offset in m->ram */
 	u64 nr_pages;
+	_Atomic u8 *region_of; /* by LARGE_CODE bytes of m->ram: a region's number, or 0; soft->lock */
+	unsigned nr_units, nr_regions;
 	struct as_listener listener;
 	/* Offsets in a page at which no block may go on, since a point may be there. */
 	u64 split[PAGE_SIZE_4K / 64];
@@ -329,12 +336,11 @@ static inline u64 soft_gib_bit(u64 lin)
 /*
  * KEY_LIMITED: the code segment ends before 4 GiB, so every way into a block is checked
  * against its limit: no links, no jump cache.
- * KEY_LARGE: the code is fetched through a large page, all of which is RAM, as one piece.  So what
- * is n bytes away, in the same LARGE_CODE bytes, is so in host memory, too, for as long as the code
- * may run at all.  Not in soft_cpu.key, since it depends on the page.
+ * KEY_LARGE: the code is fetched by way of a region (region.c).  So what is n bytes away in the
+ * region is so in host memory, too, for as long as the code may run at all.  Not in soft_cpu.key,
+ * since it depends on the page.
  */
 enum { KEY_CODE_SIZE = 3, KEY_USER = 1 << 2, KEY_LIMITED = 1 << 3, KEY_LARGE = 1 << 4 };
-enum { LARGE_CODE = 2 << 20 };
 
 static inline unsigned jc_index(u64 lin)
 {
@@ -410,6 +416,16 @@ struct block *soft_known_block(struct soft_cpu *sc, u64 lin);
 
 /* [off, off + len) of the page are code now.  soft->lock held. */
 void soft_claim_granules(struct page_info *page, unsigned off, unsigned len);
+
+/* Kill the blocks in [off, off + len) of m->ram, whole pages.  soft->lock held. */
+void soft_kill_blocks(struct soft *s, u64 off, u64 len);
+
+/* --- regions of code (region.c) ------------------------------------------------------------- */
+
+/* KEY_LARGE or 0 for the code at lin, which is fetched from host through a large page. */
+block_key soft_region_key(struct x86_cpu *cpu, u64 lin, const u8 *host, bool global);
+/* Are a and b in one region?  soft->lock held. */
+bool soft_same_region(const struct soft *s, const u8 *a, const u8 *b);
 
 /* Has every vCPU passed the top of its run loop since epoch e (invariant 5)? */
 bool soft_all_past(struct soft *s, u64 e);

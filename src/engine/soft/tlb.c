@@ -199,19 +199,6 @@ static void resolve(struct x86_cpu *cpu, unsigned seg, u64 lin, enum mem_access 
 		resolve_shadow(cpu, lin, acc, kind, ent, t);
 }
 
-/* Is all of the large page around t RAM, and where it is in the guest's address space? */
-static bool in_one_piece(const struct x86_cpu *cpu, const struct target *t)
-{
-	const struct machine *m = cpu->v.machine;
-	gpa_t base = t->gpa & ~(gpa_t)(LARGE_CODE - 1), apic;
-	const u8 *host = as_ram(m->mem, base, LARGE_CODE, true);
-
-	apic = atomic_load_explicit(&cpu->v.lapic_page, memory_order_relaxed);
-	return host && host + (t->gpa - base) == t->host && (apic ^ base) >= LARGE_CODE &&
-	       soft_page(soft_cpu(cpu)->soft, host) &&
-	       !((u64)(host - (const u8 *)m->ram) & (LARGE_CODE - 1));
-}
-
 const u8 *soft_fetch_page(struct x86_cpu *cpu, u64 lin, gpa_t *gpa)
 {
 	struct soft_ctx *c = soft_cpu(cpu)->ctx;
@@ -229,7 +216,7 @@ const u8 *soft_fetch_page(struct x86_cpu *cpu, u64 lin, gpa_t *gpa)
 			     .host = t.host - (lin & 0xfff),
 			     .global = t.global,
 			     .large = t.large,
-			     .key = t.large && in_one_piece(cpu, &t) ? KEY_LARGE : 0};
+			     .key = t.large ? soft_region_key(cpu, lin, t.host, t.global) : 0};
 	soft_set_bit(c->local_ex, ex_index(page), !t.global);
 	if (t.large)
 		c->large_gibs |= soft_gib_bit(lin);

@@ -148,7 +148,7 @@ static enum walk_result walk_entries(struct x86_cpu *cpu, u64 lin, const struct 
 	u64 entry = 0;
 
 	w->nr_steps = 0;
-	w->user = w->writable = w->exec = true;
+	w->user = w->writable = w->exec = w->accessed = true;
 	for (unsigned level = f->nr_levels; level-- > 0;) {
 		unsigned shift = 12 + f->bits * level;
 		u64 index = lin >> shift & ((1u << f->bits) - 1);
@@ -163,6 +163,7 @@ static enum walk_result walk_entries(struct x86_cpu *cpu, u64 lin, const struct 
 			return WALK_RESERVED;
 		w->user &= !!(entry & PTE_U);
 		w->writable &= !!(entry & PTE_W);
+		w->accessed &= !!(entry & PTE_A);
 		w->exec &= f->entry_size == 4 || !(entry & PTE_NX);
 		w->page_bits = (u8)shift;
 		if (is_large(cpu, f, level, entry))
@@ -233,6 +234,7 @@ static bool walk_commit(struct x86_cpu *cpu, const struct walk_format *f, enum m
 		w->step[i].entry |= set;
 	}
 	w->dirty |= acc == MEM_WRITE;
+	w->accessed = true;
 	return true;
 }
 
@@ -245,13 +247,13 @@ int x86_walk(struct x86_cpu *cpu, u64 lin, enum mem_access acc, bool user, bool 
 	/* But the steps, of which there are none yet. */
 	w->gpa = 0;
 	w->page_bits = 0;
-	w->user = w->writable = w->exec = w->global = w->dirty = false;
+	w->user = w->writable = w->exec = w->accessed = w->global = w->dirty = false;
 	w->nr_steps = 0;
 	w->error = 0;
 	if (!(cpu->st.cr0 & CR0_PG)) {
 		w->gpa = (u32)lin;
 		w->page_bits = 12;
-		w->user = w->writable = w->exec = w->dirty = true;
+		w->user = w->writable = w->exec = w->accessed = w->dirty = true;
 		return 0;
 	}
 	if (!walk_root(cpu, lin, &f, &table))

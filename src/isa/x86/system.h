@@ -50,7 +50,8 @@ enum { PF_P = 1, PF_W = 2, PF_U = 4, PF_RSVD = 8, PF_I = 16 };
 struct page_walk {
 	gpa_t gpa;				  /* of lin itself */
 	u8 page_bits;				  /* 12, 21, 22, 30 */
-	bool user, writable, exec, global, dirty; /* accumulated over the levels */
+	bool user, writable, exec, accessed; /* accumulated over the levels */
+	bool global, dirty;
 	unsigned nr_steps;
 	struct walk_step {
 		const char *level; /* "PML4E", "PDPTE", "PDE", "PTE" */
