@@ -121,6 +121,7 @@ void jit_code_flushed(struct jit *j, u64 epoch)
 {
 	for (unsigned i = 0; i < NR_HALVES; i++)
 		j->dead[i] = epoch;
+	j->next_way = 0; /* nothing leads through those that were */
 }
 
 bool jit_code_room(struct jit *j, struct emit *e)

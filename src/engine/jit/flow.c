@@ -185,6 +185,16 @@ static void make_call(struct emit *e, const struct jit_stubs *s)
 	by_kept_op(e, s);
 }
 
+static u8 *make_way(struct emit *e, const struct jit_stubs *s, const u8 *routine)
+{
+	u8 *at = e->p;
+
+	stub_count_down(e, CPU_OFF(way_misses), s->try_way);
+	emit_bytes(e, (u8[]){0x4d, 0x8b, 0x5b, offsetof(struct jit_link, op)}, 4); /* mov r11, */
+	emit_jump_to(e, routine);
+	return at;
+}
+
 void jit_make_flow_stubs(struct emit *e, struct jit_stubs *s)
 {
 	u8 *miss[2];
@@ -211,6 +221,10 @@ void jit_make_flow_stubs(struct emit *e, struct jit_stubs *s)
 	jump_to_entry(e);
 	patch_all(e, miss, 2);
 	emit_jump_to(e, s->jump);
+
+	s->way_taken = make_way(e, s, s->far_taken);
+	s->way_next = make_way(e, s, s->far_next);
+	s->way_call = make_way(e, s, s->far_call);
 }
 
 /* --- ways out
@@ -255,15 +269,20 @@ static bool must_poll(const struct tr *t, i64 off)
 	return off <= t->steps[t->i].op->off;
 }
 
+/* T0 = RIP of what is off from the begin of the page. */
+static void load_rip(struct tr *t, i64 off)
+{
+	emit_load_slot(&t->e, H_T0, GPR_SLOT(GPR_PC));
+	emit_lea(&t->e, H_T0, H_T0, -1, 0, (i32)off);
+}
+
 /* To offset off of the page, or from its begin.  Flags are left alone but by a poll. */
 static void link(struct tr *t, i64 off)
 {
 	struct way_out *w = new_way(t, off);
 
-	if (!in_page(off)) {
-		emit_load_slot(&t->e, H_T0, GPR_SLOT(GPR_PC));
-		emit_lea(&t->e, H_T0, H_T0, -1, 0, (i32)off);
-	}
+	if (!in_page(off))
+		load_rip(t, off);
 	if (must_poll(t, off)) {
 		stub_compare_pending(&t->e);
 		w->poll = emit_jcc(&t->e, 5);
@@ -295,6 +314,53 @@ static void by_routine(struct tr *t, const struct op *op, const u8 *routine)
 	emit_jump_to(&t->e, routine);
 }
 
+/* Is off near enough, and is there a number? */
+static bool can_be_way(const struct tr *t, i64 off)
+{
+	return !t->small && off == (i32)off && t->j->next_way < MAX_WAY - 1;
+}
+
+/*
+ * A way begins: what follows runs only if it is known to be good.  Else, and if to leave, routine
+ * does all of it, since what is not canonical must be found before anything is done.  T0 and T1
+ * are used.
+ */
+static struct way_out *ask_way(struct tr *t, const struct op *op, i64 off, u8 *routine)
+{
+	struct way_out *w = new_way(t, off);
+	u32 way = ++t->j->next_way;
+
+	w->op = op;
+	w->way = way;
+	w->routine = routine;
+	if (must_poll(t, off)) {
+		stub_compare_pending(&t->e);
+		w->poll = emit_jcc(&t->e, 5);
+	}
+	load_rip(t, way / NR_WAYS);
+	emit_load_slot(&t->e, H_T1, CPU_OFF(jump_cache));
+	emit_bytes(&t->e, (u8[]){0x4d, 0x3b, 0x93}, 3); /* cmp r10, [r11 + ] */
+	emit32(&t->e, (u32)(offsetof(struct jumps, ways) + way % NR_WAYS * sizeof(u64)));
+	w->unknown = emit_jcc(&t->e, 5);
+	return w;
+}
+
+static void take_way(struct tr *t, struct way_out *w)
+{
+	load_rip(t, w->off);
+	align_site(&t->e, 1);
+	w->from = emit_jump(&t->e);
+}
+
+/* A jump out of what can be linked. */
+static void go_far(struct tr *t, const struct op *op, i64 off, u8 *routine, u8 *way_routine)
+{
+	if (can_be_way(t, off))
+		take_way(t, ask_way(t, op, off, way_routine));
+	else
+		by_routine(t, op, routine);
+}
+
 static void go_next(struct tr *t, const struct op *op)
 {
 	i64 next = op->off + op->len;
@@ -302,7 +368,7 @@ static void go_next(struct tr *t, const struct op *op)
 	if (can_link(t, next))
 		link(t, next);
 	else
-		by_routine(t, op, t->j->stubs.far_next);
+		go_far(t, op, next, t->j->stubs.far_next, t->j->stubs.way_next);
 }
 
 static void go_taken(struct tr *t, const struct op *op)
@@ -312,7 +378,7 @@ static void go_taken(struct tr *t, const struct op *op)
 	if (can_link(t, target))
 		link(t, target);
 	else
-		by_routine(t, op, t->j->stubs.far_taken);
+		go_far(t, op, target, t->j->stubs.far_taken, t->j->stubs.way_taken);
 }
 
 /* The condition's flags are in the host's, and in memory if somebody else wants them. */
@@ -337,7 +403,7 @@ static void end_jcc(struct tr *t, const struct op *op)
 		link_if(t, cc, target);
 	} else {
 		over = emit_jcc(&t->e, cc ^ 1);
-		by_routine(t, op, t->j->stubs.far_taken);
+		go_far(t, op, target, t->j->stubs.far_taken, t->j->stubs.way_taken);
 		if (over)
 			patch_here(over, t->e.p);
 	}
@@ -361,7 +427,10 @@ void tr_emit_side(struct tr *t)
 		link_if(t, cc, target);
 	} else {
 		over = emit_jcc(&t->e, s->taken ? cc : cc ^ 1);
-		by_routine(t, op, s->taken ? t->j->stubs.far_next : t->j->stubs.far_taken);
+		if (s->taken)
+			go_far(t, op, next, t->j->stubs.far_next, t->j->stubs.way_next);
+		else
+			go_far(t, op, target, t->j->stubs.far_taken, t->j->stubs.way_taken);
 		if (over)
 			patch_here(over, t->e.p);
 	}
@@ -379,10 +448,19 @@ static void push_return(struct tr *t, const struct op *op)
 static void end_call(struct tr *t, const struct op *op)
 {
 	i64 target = op->off + op->len + (i64)op->imm;
+	struct way_out *w;
 
 	tr_spill_at_end(t);
-	if (!can_link(t, target)) {
+	if (!can_link(t, target) && !can_be_way(t, target)) {
 		by_routine(t, op, t->j->stubs.far_call);
+		return;
+	}
+	if (!can_link(t, target)) {
+		w = ask_way(t, op, target, t->j->stubs.way_call);
+		tr_clobber_t1(t);
+		tr_stack(t, op, -8, 8, true);
+		push_return(t, op);
+		take_way(t, w);
 		return;
 	}
 	if (t->small) {
@@ -524,6 +602,15 @@ static void to_here(struct emit *e, u8 *from)
 		patch_here(from, e->p);
 }
 
+/* Where a way is not known to be good. */
+static void emit_unknown(struct tr *t, const struct way_out *w, const struct jit_link *l)
+{
+	to_here(&t->e, w->unknown);
+	to_here(&t->e, w->poll);
+	tr_address_of(t, H_T1, l);
+	emit_jump_to(&t->e, w->routine);
+}
+
 /* A poll at the head, or its counter. */
 static void emit_head_way(struct tr *t, const struct way_out *w)
 {
@@ -550,12 +637,17 @@ void tr_emit_ways(struct tr *t)
 			emit_head_way(t, w);
 			continue;
 		}
+		if (w->way)
+			emit_unknown(t, w, &c->link[c->nr_links]);
 		c->link[c->nr_links++] = (struct jit_link){.from = c,
 							   .site = w->from,
 							   .out = t->e.p,
+							   .op = w->op,
+							   .way = w->way,
 							   .off = w->off,
 							   .shadow = w->shadow};
-		to_here(&t->e, w->poll);
+		if (!w->way)
+			to_here(&t->e, w->poll);
 		to_here(&t->e, w->from);
 		emit_call_to(&t->e, w->shadow ? t->j->stubs.leave_shadow : t->j->stubs.leave_link);
 	}

@@ -53,7 +53,9 @@ struct jit_link *jit_enter(struct x86_cpu *cpu, const struct jit_code *c)
 	jit_unpack_flags(cpu);
 	if (ret) {
 		l = jit_link_at(j, ret);
-		cpu->st.rip = cpu->st.gpr[GPR_PC] + l->off;
+		cpu->st.rip = cpu->st.gpr[GPR_PC] + (u64)(i64)l->off;
+		if (l->way) /* what it led to is gone */
+			soft_drop_way(soft_cpu(cpu), l->way);
 	}
 	return l;
 }

@@ -12,8 +12,9 @@
  * Rules for code, besides those of soft.h:
  *  1. On every way between codes guest registers are in their host registers, and the
  *     arithmetic flags, if live, in cpu->jit_flags (LAHF's byte << 8 | OF).
- *  2. st.gpr[GPR_PC] is that of the page the code runs in; ways across pages set it anew.  Links
- *     stay in the page, or, between code with KEY_LARGE, in the region.
+ *  2. st.gpr[GPR_PC] is that of the page the code runs in; branches across pages set it anew.
+ *     Links stay in the page, or, between code with KEY_LARGE, in the region; or they are ways
+ *     (soft.h), and the code in front of them asks.
  *  3. An access that misses the TLB, and whose miss cannot be filled, runs the whole instruction
  *     by its exec function.  So no instruction may have changed anything before its last check
  *     has passed.
@@ -52,6 +53,8 @@ struct jit_link {
 	struct jit_link *next_in; /* of to's incoming links */
 	u8 *site;		  /* the rel32, where it may be written */
 	u8 *out;		  /* the way out to the run loop (a call), in the same mapping */
+	const struct op *op;	  /* of a way: the branch, or what it follows */
+	u32 way;		  /* its number, if it may be taken only where that is known; or 0 */
 	i32 off;		  /* where it goes: from the begin of the page that it is in */
 	bool shadow; /* the first instruction there must run before any interrupt: no poll */
 };
@@ -124,6 +127,9 @@ struct jit_stubs {
 	u8 *far_call;  /* op */
 	u8 *jump_to;   /* op, T0: where to */
 	u8 *call_to;   /* op, T0: where to */
+	/* T1: the link, that is a way which is not known to be good: as far_... with its op. */
+	u8 *way_taken, *way_next, *way_call;
+	u8 *try_way; /* called, T1: the link, is kept */
 };
 
 struct jit {
@@ -149,6 +155,7 @@ struct jit {
 	struct jit_code **index; /* codes in order of address, in halves */
 	unsigned nr_codes[NR_HALVES];
 	u64 dead[NR_HALVES]; /* epoch since which no code in a half is in use; 0: some is */
+	u32 next_way;
 	u64 translated, traces, bytes, guest_bytes, links, refused, kills;
 };
 
@@ -199,6 +206,8 @@ struct jit_link *jit_link_at(const struct jit *j, u64 ret);
 /* The way out that was taken, until the next block is entered. */
 void jit_note_link(struct soft_cpu *sc, struct jit_link *l);
 void jit_use_link(struct jit *j, struct soft_cpu *sc, struct block *b);
+/* l, a way, is about to be taken: if it leads to known code, it can be from now on. */
+void jit_try_way(struct x86_cpu *cpu, struct jit_link *l);
 /* New code: link its branches to what is there.  soft->lock is held from here on. */
 void jit_link_all(struct jit *j, struct jit_code *c);
 /* c takes over from b's code. */

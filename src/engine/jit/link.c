@@ -98,6 +98,31 @@ void jit_use_link(struct jit *j, struct soft_cpu *sc, struct block *b)
 	sc->engine_link = NULL;
 }
 
+void jit_try_way(struct x86_cpu *cpu, struct jit_link *l)
+{
+	enum { EACH = 8 /* misses */ };
+	struct soft_cpu *sc = soft_cpu(cpu);
+	struct jit *j = jit_of(sc->soft);
+	u64 lin = cpu->st.gpr[GPR_PC] + (u64)(i64)l->off;
+	struct block *b = soft_known_block(sc, lin);
+
+	cpu->way_misses = EACH;
+	if (!b || j->soft->split[b->page_off / 64] >> (b->page_off % 64) & 1)
+		return;
+	pthread_mutex_lock(&j->soft->lock);
+	if (b->code && !atomic_load(&b->dead) && !l->from->dead) {
+		struct jit_code *c = b->code;
+
+		if (!l->to && lead_to(j, l, c))
+			j->links++;
+		if (l->to == c) {
+			soft_add_jump(sc, lin, c->far_entry);
+			soft_add_way(sc, l->way);
+		}
+	}
+	pthread_mutex_unlock(&j->soft->lock);
+}
+
 void jit_link_all(struct jit *j, struct jit_code *c)
 {
 	for (unsigned i = 0; i < c->nr_links; i++) {

@@ -429,18 +429,35 @@ static u8 *make_sample(struct emit *e)
 	return at;
 }
 
-/* sub dword gs:[page_misses], 1; if that is negative: sample */
-static void count_miss(struct emit *e, const u8 *sample)
+/* Called: see jit_stubs.try_way. */
+static u8 *make_try_way(struct emit *e)
+{
+	u8 *at = e->p;
+
+	emit_store_slot(e, H_T1, CPU_OFF(jit_op));
+	remember_vec(e);
+	emit_load_slot(e, H_T0, CPU_OFF(jit_op));
+	emit_rsp_add(e, -8);
+	call_c(e, (const void *)jit_try_way);
+	emit_rsp_add(e, 8);
+	restore_vec(e);
+	stub_load_guest(e);
+	emit_load_slot(e, H_T1, CPU_OFF(jit_op));
+	emit8(e, 0xc3);
+	return at;
+}
+
+void stub_count_down(struct emit *e, i32 counter, const u8 *routine)
 {
 	u8 *no;
 
 	emit_insn(e, &(struct enc){.opcode = 0x83,
 				   .reg = 5,
-				   .rm = {.kind = RM_SLOT, .disp = CPU_OFF(page_misses)},
+				   .rm = {.kind = RM_SLOT, .disp = counter},
 				   .imm_size = 1,
 				   .imm = 1});
 	no = emit_jcc(e, 9);
-	emit_call_to(e, sample);
+	emit_call_to(e, routine);
 	patch_here(no, e->p);
 }
 
@@ -450,7 +467,7 @@ static void emit_page_miss(struct emit *e, i32 slot, bool write, const u8 *fill,
 	u8 *again, *miss, *crosses, *none;
 
 	emit_op_slot(e, 0x33, H_T0, slot); /* xor r10, gs:[tag] */
-	count_miss(e, sample);
+	stub_count_down(e, CPU_OFF(page_misses), sample);
 	again = e->p;
 	stub_tlb_entry(e, write);
 	emit_bytes(e, (u8[]){0x4c, 0x3b, 0x54, 0x24, 8}, 5); /* cmp r10, [rsp + 8] */
@@ -538,6 +555,7 @@ void jit_make_stubs(struct jit *j)
 	s->slow = make_slow(&e, s);
 	make_checks(&e, s, fill, s->slow);
 	make_page_misses(&e, s, fill);
+	s->try_way = make_try_way(&e);
 	jit_make_flow_stubs(&e, s);
 	j->stubs_end = j->at = (u8 *)(((uintptr_t)e.p + 63) & ~63ull);
 }

@@ -49,7 +49,11 @@ enum { NO_LINK = INT32_MAX };
 struct way_out {
 	u8 *from; /* a jump that leads there as long as there is no link */
 	u8 *poll; /* another one, or NULL */
-	i32 off;     /* NO_LINK, or where it goes, as in jit_link */
+	u8 *unknown; /* of a way: a jump for where it is not known to be good, ... */
+	u8 *routine; /* ... which goes to this one of jit_stubs.way_... */
+	const struct op *op; /* as in jit_link, and so are these: */
+	u32 way;
+	i32 off;     /* or NO_LINK */
 	bool shadow; /* jit_link.shadow */
 };
 

@@ -59,6 +59,7 @@ static void jumps_clear(const struct soft *s, struct jumps *j)
 		return;
 	for (unsigned i = 0; i < JUMP_ENTRIES; i++)
 		j->ent[i] = (struct jump_ent){NO_LIN, s->no_jump};
+	memset(j->ways, 0xff, sizeof(j->ways)); /* NO_LIN, likewise */
 	memset(j->pages, 0, sizeof(j->pages));
 	j->large = 0;
 	j->half[0] = j->half[1] = false;
@@ -99,6 +100,21 @@ void soft_add_jump(struct soft_cpu *sc, u64 lin, const void *code)
 		j->local = true;
 	if (!known || x->large)
 		j->large |= soft_gib_bit(lin);
+}
+
+static u64 *way_of(struct soft_cpu *sc, unsigned way)
+{
+	return &sc->ctx->jumps[!!(sc->key & KEY_USER)].ways[way % NR_WAYS];
+}
+
+void soft_add_way(struct soft_cpu *sc, unsigned way)
+{
+	*way_of(sc, way) = sc->cpu->st.gpr[GPR_PC] + way / NR_WAYS;
+}
+
+void soft_drop_way(struct soft_cpu *sc, unsigned way)
+{
+	*way_of(sc, way) = NO_LIN;
 }
 
 /* Forget those in the page, and if it may be a large one, all in the GiB. */

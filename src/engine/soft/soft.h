@@ -130,9 +130,16 @@ struct jump_ent {
 	const void *code; /* where there is no entry: soft->no_jump */
 };
 
+/*
+ * A way is a direct branch of translated code to another page, by a number of its own.  It has been
+ * found good in this context, from the page at lin, while ways[n % NR_WAYS] is lin + n / NR_WAYS.
+ */
+enum { NR_WAYS = 1024, MAX_WAY = NR_WAYS * (PAGE_SIZE_4K - 1) };
+
 /* That of kernel or user mode, with what is known of its entries, so as to keep what is good. */
 struct jumps {
 	struct jump_ent ent[JUMP_ENTRIES] __attribute__((aligned(64)));
+	u64 ways[NR_WAYS];
 	u64 pages[(1 << JUMP_PAGE_BITS) / 64]; /* hashes of pages that have entries */
 	bool used, local;		       /* there are entries, that are not global */
 	bool half[2]; /* ... in the lower, the upper of the address space */
@@ -396,6 +403,10 @@ static inline unsigned jump_index(u64 lin)
 
 /* Code for lin, where the CPU is, may be entered at code. */
 void soft_add_jump(struct soft_cpu *sc, u64 lin, const void *code);
+
+/* Code may be left by that way from where the CPU is, or not any more. */
+void soft_add_way(struct soft_cpu *sc, unsigned way);
+void soft_drop_way(struct soft_cpu *sc, unsigned way);
 
 /* Empty a context's. */
 void soft_clear_jumps(struct soft_ctx *c);
