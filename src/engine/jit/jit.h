@@ -104,7 +104,7 @@ struct jit_stubs {
 	u8 *hot;	  /* T0: the block, which has run often */
 	u8 *exec;	  /* called, T0: the op; comes back unless code died */
 	u8 *exec_last;	  /* T0: the op; leaves, or goes on with the code for the new RIP */
-	u8 *straddle;	  /* T0: the op, which is not yet known to be what it was; leaves */
+	u8 *straddle;	  /* called, T0: the op, which may not be what it was: then it leaves */
 	u8 *vec_ready[3]; /* called: vector registers into the host's, XMM, YMM, ZMM; may leave */
 	u8 *save_flags;	  /* called: to cpu->jit_flags, and they stay in the host's; clobbers T0 */
 	u8 *load_flags;	  /* called: back; clobbers T0 */
@@ -299,9 +299,8 @@ const void *jit_exec_last(struct x86_cpu *cpu, const struct op *op);
 const void *jit_slow(struct x86_cpu *cpu, u64 ret);
 /* May vector instructions run?  Else st.rip is that of the one before ret. */
 bool jit_vec(struct x86_cpu *cpu, u64 ret);
-/* op crosses into a page that is not, or may not be, what it was made from: leave in front of it.
- */
-const void *jit_straddle(struct x86_cpu *cpu, const struct op *op);
+/* op crosses into a page that is not, or may not be, what it was made from: is it, by now? */
+bool jit_straddle(struct x86_cpu *cpu, const struct op *op);
 /* A page cache missed, one of many times: in the code that the call at ret is in. */
 void jit_sample(struct x86_cpu *cpu, u64 ret);
 /* Was op found to be one that should rather ask the TLB? */

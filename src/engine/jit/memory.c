@@ -510,8 +510,14 @@ static void emit_one_cold(struct tr *t, unsigned n)
 		return;
 	}
 	if (c->straddle) {
+		tr_mark(t, NO_STEP);
+		if (c->keep_t1)
+			emit_store_slot(&t->e, H_T1, CPU_OFF(jit_pin));
 		tr_address_of(t, H_T0, t->steps[c->first].op);
-		emit_jump_to(&t->e, t->j->stubs.straddle);
+		emit_call_to(&t->e, t->j->stubs.straddle);
+		if (c->keep_t1)
+			emit_load_slot(&t->e, H_T1, CPU_OFF(jit_pin));
+		emit_jump_to(&t->e, c->hit);
 		return;
 	}
 	t->home = c->home;

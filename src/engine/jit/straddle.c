@@ -5,8 +5,9 @@
  * The block ends in front of it, perhaps with a branch that is not taken, since what is in the next
  * page depends on the mapping, and on somebody else's bytes.  Its code may go on: if the page
  * behind is known, as executable and since when nothing was flushed (cpu->next_pages), and holds
- * the bytes that the instruction was made from.  Both are asked each time, in line.  Its bytes in
- * the first page are the block's, as if they had been looked at (block->peek).
+ * the bytes that the instruction was made from.  Both are asked each time, in line; but in a region
+ * the page behind is what it is.  The instruction's bytes in the first page are the block's, as if
+ * they had been looked at (block->peek).
  */
 #include "engine/jit/translate.h"
 #include "isa/x86/system.h"
@@ -18,6 +19,14 @@ struct jit_straddle {
 	u8 bytes[MAX_INSN];
 	u8 slot; /* of cpu->next_pages */
 };
+
+/* The page behind, where that cannot change for as long as b's code may run; else NULL. */
+static const u8 *next_in_region(const struct jit *j, const struct block *b)
+{
+	const u8 *next = b->host - b->page_off + PAGE_SIZE_4K;
+
+	return b->key & KEY_LARGE && soft_same_region(j->soft, b->host, next) ? next : NULL;
+}
 
 /* May what stands behind op come next? */
 static bool goes_on(const struct op *op)
@@ -43,7 +52,9 @@ void tr_find_straddle(struct tr *t, struct x86_cpu *cpu)
 	if (!cpu || !t->page || !goes_on(last) || off >= PAGE_SIZE_4K || first >= MAX_INSN ||
 	    t->j->soft->split[off / 64] >> (off % 64) & 1)
 		return;
-	next = soft_known_code(soft_cpu(cpu), cpu->st.gpr[GPR_PC] + PAGE_SIZE_4K);
+	next = next_in_region(t->j, b);
+	if (!next)
+		next = soft_known_code(soft_cpu(cpu), cpu->st.gpr[GPR_PC] + PAGE_SIZE_4K);
 	if (!next)
 		return;
 	soft_claim_granules(t->page, off, first);
@@ -83,16 +94,23 @@ void tr_emit_straddle(struct tr *t, const struct op *op)
 	const struct jit_straddle *s = (const struct jit_straddle *)op;
 	i32 slot = CPU_OFF(next_pages) + (i32)(s->slot * sizeof(struct tlb_ent));
 	unsigned first = PAGE_SIZE_4K - op->off, left = op->len - first, at = 0;
+	const u8 *next = next_in_region(t->j, t->steps[t->i].block);
 	struct cold *c;
 
 	tr_spill_live(t, op);
 	c = tr_new_cold(t);
 	c->straddle = true;
-	emit_load_slot(&t->e, H_T0, GPR_SLOT(GPR_PC));
-	emit_lea(&t->e, H_T0, H_T0, -1, 0, PAGE_SIZE_4K + t->user);
-	emit_op_slot(&t->e, 0x3b, H_T0, slot + (i32)offsetof(struct tlb_ent, tag));
-	c->from[c->nr_from++] = emit_jcc(&t->e, 5);
-	emit_load_slot(&t->e, H_T0, slot + (i32)offsetof(struct tlb_ent, host));
+	c->keep_t1 = t->pin.valid;
+	c->hit = t->e.p;
+	if (next) {
+		emit_mov_imm(&t->e, H_T0, (u64)(uintptr_t)next);
+	} else {
+		emit_load_slot(&t->e, H_T0, GPR_SLOT(GPR_PC));
+		emit_lea(&t->e, H_T0, H_T0, -1, 0, PAGE_SIZE_4K + t->user);
+		emit_op_slot(&t->e, 0x3b, H_T0, slot + (i32)offsetof(struct tlb_ent, tag));
+		c->from[c->nr_from++] = emit_jcc(&t->e, 5);
+		emit_load_slot(&t->e, H_T0, slot + (i32)offsetof(struct tlb_ent, host));
+	}
 	while (left) {
 		unsigned size = left >= 4 ? 4 : left >= 2 ? 2 : 1;
 
@@ -102,8 +120,11 @@ void tr_emit_straddle(struct tr *t, const struct op *op)
 	}
 }
 
-const void *jit_straddle(struct x86_cpu *cpu, const struct op *op)
+/* Where it is not, the run loop goes on in front of it, with what stands there now. */
+bool jit_straddle(struct x86_cpu *cpu, const struct op *op)
 {
+	const struct jit_straddle *s = (const struct jit_straddle *)op;
+	unsigned first = PAGE_SIZE_4K - op->off;
 	u64 next = cpu->st.gpr[GPR_PC] + PAGE_SIZE_4K;
 	const u8 *page;
 	gpa_t gpa;
@@ -112,9 +133,12 @@ const void *jit_straddle(struct x86_cpu *cpu, const struct op *op)
 	jit_unpack_flags(cpu); /* what follows may raise a fault */
 	page = soft_fetch_page(cpu, next, &gpa);
 	if (!page)
-		return NULL;
-	cpu->next_pages[((const struct jit_straddle *)op)->slot] =
+		return false;
+	cpu->next_pages[s->slot] =
 		(struct tlb_ent){next | (cpu->cpl == 3), (u64)(uintptr_t)page};
 	cpu->pages_used = true;
-	return NULL;
+	for (unsigned i = first; i < op->len; i++)
+		if ((u8)ram_load(page + i - first, 1) != s->bytes[i])
+			return false;
+	return true;
 }

@@ -141,6 +141,28 @@ static void make_exec(struct emit *e, const u8 *leave)
 	emit_jump_to(e, leave);
 }
 
+/* Called: back to the code, which asks once more, or out. */
+static void make_straddle(struct emit *e, const u8 *leave)
+{
+	u8 *gone;
+
+	emit_store_slot(e, H_T0, CPU_OFF(jit_op));
+	remember_vec(e);
+	emit_load_slot(e, H_T0, CPU_OFF(jit_op));
+	emit_rsp_add(e, -8);
+	call_c(e, (const void *)jit_straddle);
+	emit_bytes(e, (u8[]){0x84, 0xc0}, 2); /* test al, al */
+	gone = emit_jcc(e, 4);
+	restore_vec(e);
+	stub_load_guest(e);
+	emit_rsp_add(e, 8);
+	emit8(e, 0xc3);
+	patch_here(gone, e->p);
+	emit_rsp_add(e, 16);
+	stub_load_guest(e);
+	emit_jump_to(e, leave);
+}
+
 /* To the code that RAX names, or out. */
 static void make_go_on(struct emit *e, const struct jit_stubs *s)
 {
@@ -540,7 +562,7 @@ void jit_make_stubs(struct jit *j)
 	emit_store_slot(&e, H_T0, CPU_OFF(st.rip));
 	make_call_c(&e, (const void *)jit_find, s);
 	s->straddle = e.p;
-	make_call_c(&e, (const void *)jit_straddle, s);
+	make_straddle(&e, s->leave);
 	s->hot = e.p;
 	make_call_c(&e, (const void *)jit_hot, s);
 	for (unsigned level = 0; level < ARRAY_SIZE(s->vec_ready); level++)

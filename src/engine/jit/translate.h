@@ -29,13 +29,13 @@ struct cold {
 	u8 nr_from;
 	bool page;     /* a page cache missed: look further, then do the steps the small way */
 	bool copies;   /* the TLB missed: do the steps the small way */
-	bool straddle; /* an instruction may not be what it was: leaves in front of it */
+	bool straddle; /* an instruction may not be what it was: asks, or leaves in front of it */
 	bool leaves;   /* the exec function ends the block */
 	bool vec, vec_after; /* are vector registers ready here, and have to be at back? */
-	bool keep_t1;	     /* page: T1 is pinned meanwhile */
+	bool keep_t1;	     /* page, straddle: T1 is pinned meanwhile */
 	i16 pin; /* the way out of the pin that was valid, since nothing of it survives C; -1 */
 	u8 home, after; /* where flags are here, and have to be at back */
-	u8 *hit;	/* page: where to go on with T0 and T1, */
+	u8 *hit;	/* page: where to go on with T0 and T1; straddle: to ask again; */
 	u8 *back;	/* ... and behind the last step */
 	const u8 *miss; /* page: the routine */
 	u32 limit;

@@ -94,9 +94,14 @@ static struct extent look_around(struct x86_cpu *cpu, const struct mapping *m, u
 	return (struct extent){unit - down, unit + up + 1};
 }
 
-/* What of a region is not in x any more is in none. */
+/*
+ * What of a region is not in x any more is in none.  Code in the page in front of it may reach into
+ * it.
+ */
 static void shrink(struct soft *s, u8 id, const struct extent *x)
 {
+	if (x->hi < s->nr_units && s->region_of[x->hi] == id)
+		soft_kill_blocks(s, (u64)x->hi * LARGE_CODE - PAGE_SIZE_4K, PAGE_SIZE_4K);
 	for (unsigned u = 0; u < s->nr_units; u++) {
 		if (s->region_of[u] != id || (u >= x->lo && u < x->hi))
 			continue;
