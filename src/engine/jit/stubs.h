@@ -22,6 +22,9 @@ void stub_cmp_t0(struct emit *e, u32 imm);
 /* sub dword gs:[counter], 1; if that is negative: call routine */
 void stub_count_down(struct emit *e, i32 counter, const u8 *routine);
 
+/* string.c: rep_... */
+void jit_make_string_stubs(struct emit *e, struct jit_stubs *s);
+
 /* flow.c: the routines for jumps, calls and returns. */
 void jit_make_flow_stubs(struct emit *e, struct jit_stubs *s);
 

@@ -142,12 +142,97 @@ static bool emit_from_sreg(struct tr *t, const struct op *op)
 	i32 sel = (i32)(offsetof(struct x86_cpu, st.seg) + op->reg * sizeof(struct seg) +
 			offsetof(struct seg, sel));
 	int home = tr_home(op->rm >> 3);
+	bool whole = op->size >= 4;
 
-	if (op->flags & OP_MEM || op->size < 4)
+	if (op->flags & OP_MEM)
 		return false;
-	load16(t, home >= 0 ? (unsigned)home : H_T0, sel);
-	if (home < 0)
-		emit_store_slot(&t->e, H_T0, GPR_SLOT(op->rm >> 3));
+	load16(t, home >= 0 && whole ? (unsigned)home : H_T0, sel);
+	if (home >= 0 && !whole)
+		emit_insn(&t->e, &(struct enc){.o16 = true,
+					       .opcode = 0x8b,
+					       .reg = (u8)home,
+					       .rm = {.kind = RM_REG, .reg = H_T0}});
+	else if (home < 0)
+		emit_insn(&t->e, &(struct enc){.o16 = !whole,
+					       .w = whole,
+					       .opcode = 0x89,
+					       .reg = H_T0,
+					       .rm = {.kind = RM_SLOT,
+						      .disp = GPR_SLOT(op->rm >> 3)}});
+	return true;
+}
+
+/* Store T0 as the general register g of op's size. */
+static void put_reg(struct tr *t, const struct op *op, unsigned g)
+{
+	int home = tr_home(g);
+
+	if (op->size == 4) /* mov r10d, r10d */
+		emit_bytes(&t->e, (u8[]){0x45, 0x89, 0xd2}, 3);
+	if (home >= 0)
+		emit_mov_rr(&t->e, (unsigned)home, H_T0);
+	else
+		emit_store_slot(&t->e, H_T0, GPR_SLOT(g));
+}
+
+static void need_fsgsbase(struct tr *t, const struct op *op)
+{
+	tr_spill_live(t, op);
+	emit_test_bits(&t->e, CPU_OFF(st.cr4) + 2, CR4_FSGSBASE >> 16);
+	tr_cold_jcc(t, op, 4);
+}
+
+static i32 base_slot(enum seg_reg reg)
+{
+	return CPU_OFF(st.seg) + (i32)(reg * sizeof(struct seg) + offsetof(struct seg, base));
+}
+
+static bool emit_read_base(struct tr *t, const struct op *op)
+{
+	enum seg_reg reg = tr_insn(op)->fn == exec_rdfsbase ? SEG_FS : SEG_GS;
+
+	need_fsgsbase(t, op);
+	emit_load_slot(&t->e, H_T0, base_slot(reg));
+	put_reg(t, op, op->rm >> 3);
+	return true;
+}
+
+static bool emit_write_base(struct tr *t, const struct op *op)
+{
+	enum seg_reg reg = tr_insn(op)->fn == exec_wrfsbase ? SEG_FS : SEG_GS;
+	int home = tr_home(op->rm >> 3);
+
+	need_fsgsbase(t, op);
+	tr_clobber_t1(t);
+	if (home >= 0)
+		emit_mov_rr(&t->e, H_T0, (unsigned)home);
+	else
+		emit_load_slot(&t->e, H_T0, GPR_SLOT(op->rm >> 3));
+	if (op->size == 4) {
+		emit_bytes(&t->e, (u8[]){0x45, 0x89, 0xd2}, 3); /* mov r10d, r10d */
+	} else {					       /* is it canonical? */
+		emit_mov_rr(&t->e, H_T1, H_T0);
+		emit_bytes(&t->e, (u8[]){0x49, 0xc1, 0xe3, 16}, 4); /* shl r11, 16 */
+		emit_bytes(&t->e, (u8[]){0x49, 0xc1, 0xfb, 16}, 4); /* sar r11, 16 */
+		emit_bytes(&t->e, (u8[]){0x4d, 0x39, 0xd3}, 3);	    /* cmp r11, r10 */
+		tr_cold_jcc(t, op, 5);
+	}
+	emit_store_slot(&t->e, H_T0, base_slot(reg));
+	emit_store_slot(&t->e, H_T0, CPU_OFF(seg_base) + 8 * (i32)reg);
+	emit_clear_bits(&t->e, CPU_OFF(seg_flat), (u8)(1 << reg)); /* as in SWAPGS */
+	return true;
+}
+
+static bool emit_from_cr(struct tr *t, const struct op *op)
+{
+	static const i32 slots[] = {CPU_OFF(st.cr0), 0, CPU_OFF(st.cr2), CPU_OFF(st.cr3),
+				    CPU_OFF(st.cr4)};
+
+	if (t->user || op->size != 8 || op->reg >= ARRAY_SIZE(slots) || !slots[op->reg])
+		return false;
+	need_cpl0(t, op);
+	emit_load_slot(&t->e, H_T0, slots[op->reg]);
+	put_reg(t, op, op->rm >> 3);
 	return true;
 }
 
@@ -281,6 +366,11 @@ static const struct {
 	{exec_pushf, emit_pushf},
 	{exec_swapgs, emit_swapgs},
 	{exec_mov_from_sreg, emit_from_sreg},
+	{exec_mov_from_cr, emit_from_cr},
+	{exec_rdfsbase, emit_read_base},
+	{exec_rdgsbase, emit_read_base},
+	{exec_wrfsbase, emit_write_base},
+	{exec_wrgsbase, emit_write_base},
 	{exec_bt, emit_bit_string},
 	{exec_bts, emit_bit_string},
 	{exec_btr, emit_bit_string},
@@ -291,6 +381,8 @@ static const struct {
 	{exec_rdtscp, emit_time},
 	{exec_lfence, emit_lfence},
 	{exec_pause, emit_pause},
+	{exec_movs, tr_emit_rep},
+	{exec_stos, tr_emit_rep},
 };
 
 bool tr_emit_system(struct tr *t, const struct op *op)

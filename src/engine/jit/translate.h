@@ -210,6 +210,11 @@ bool tr_emit_insn(struct tr *t, const struct op *op);
 
 bool tr_emit_system(struct tr *t, const struct op *op); /* false: nothing of use was emitted */
 
+/* --- string.c ------------------------------------------------------------------------------ */
+
+/* MOVS, STOS; false: nothing was emitted. */
+bool tr_emit_rep(struct tr *t, const struct op *op);
+
 /* --- bmi.c ---------------------------------------------------------------------------------- */
 
 bool tr_is_bmi(const struct op *op);
