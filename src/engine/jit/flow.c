@@ -83,7 +83,7 @@ static void load_member(struct emit *e, unsigned size, unsigned off)
 }
 
 /* T1: op.  T0 = the address behind it; T1 is op again. */
-static void next_of_op(struct emit *e)
+void stub_next_of_op(struct emit *e)
 {
 	load_member(e, 1, offsetof(struct op, len));
 	emit_op_slot(e, 0x03, H_T0, GPR_SLOT(GPR_PC));
@@ -95,7 +95,7 @@ static void next_of_op(struct emit *e)
 /* T1: op.  T0 = where it branches to. */
 static void target_of_op(struct emit *e)
 {
-	next_of_op(e);
+	stub_next_of_op(e);
 	load_member(e, 8, offsetof(struct op, imm));
 }
 
@@ -105,7 +105,7 @@ static void keep_op(struct emit *e)
 }
 
 /* The exec function does the op that was kept. */
-static void by_kept_op(struct emit *e, const struct jit_stubs *s)
+void stub_by_kept_op(struct emit *e, const struct jit_stubs *s)
 {
 	emit_load_slot(e, H_T0, CPU_OFF(jit_op));
 	emit_jump_to(e, s->exec_last);
@@ -118,7 +118,7 @@ static void jump_by_cache(struct emit *e, const struct jit_stubs *s)
 	look_up(e, miss);
 	jump_to_entry(e);
 	patch_all(e, miss, 2);
-	by_kept_op(e, s);
+	stub_by_kept_op(e, s);
 }
 
 /* T0: address of 8 bytes of the stack, which becomes the host's, or a jump is taken. */
@@ -147,7 +147,7 @@ static void make_ret(struct emit *e, struct jit_stubs *s)
 	emit_lea(e, H_GUEST_RSP, H_GUEST_RSP, -1, 0, 8);
 	jump_to_entry(e);
 	patch_all(e, miss, 3);
-	by_kept_op(e, s);
+	stub_by_kept_op(e, s);
 }
 
 static void make_push_next(struct emit *e, struct jit_stubs *s)
@@ -156,7 +156,7 @@ static void make_push_next(struct emit *e, struct jit_stubs *s)
 
 	s->push_next = e->p;
 	keep_op(e);
-	next_of_op(e);
+	stub_next_of_op(e);
 	emit_store_slot(e, H_T0, CPU_OFF(jit_lin));
 	emit_lea(e, H_T0, H_GUEST_RSP, -1, 0, -8);
 	miss = check_stack(e, true);
@@ -166,7 +166,7 @@ static void make_push_next(struct emit *e, struct jit_stubs *s)
 	emit8(e, 0xc3);
 	patch_here(miss, e->p);
 	emit_bytes(e, (u8[]){0x48, 0x83, 0xc4, 8}, 4); /* add rsp, 8 */
-	by_kept_op(e, s);
+	stub_by_kept_op(e, s);
 }
 
 /* A call: T0 is where to, and the op is kept. */
@@ -182,7 +182,7 @@ static void make_call(struct emit *e, const struct jit_stubs *s)
 	emit_load_slot(e, H_T0, CPU_OFF(st.rip));
 	jump_to_kept(e);
 	patch_all(e, miss, 2);
-	by_kept_op(e, s);
+	stub_by_kept_op(e, s);
 }
 
 static u8 *make_way(struct emit *e, const struct jit_stubs *s, const u8 *routine)
@@ -195,10 +195,18 @@ static u8 *make_way(struct emit *e, const struct jit_stubs *s, const u8 *routine
 	return at;
 }
 
-void jit_make_flow_stubs(struct emit *e, struct jit_stubs *s)
+void stub_go_to(struct emit *e, const struct jit_stubs *s)
 {
 	u8 *miss[2];
 
+	look_up(e, miss);
+	jump_to_entry(e);
+	patch_all(e, miss, 2);
+	emit_jump_to(e, s->jump);
+}
+
+void jit_make_flow_stubs(struct emit *e, struct jit_stubs *s)
+{
 	make_ret(e, s);
 	make_push_next(e, s);
 
@@ -216,11 +224,8 @@ void jit_make_flow_stubs(struct emit *e, struct jit_stubs *s)
 
 	/* The op is no branch: it is done. */
 	s->far_next = e->p;
-	next_of_op(e);
-	look_up(e, miss);
-	jump_to_entry(e);
-	patch_all(e, miss, 2);
-	emit_jump_to(e, s->jump);
+	stub_next_of_op(e);
+	stub_go_to(e, s);
 
 	s->way_taken = make_way(e, s, s->far_taken);
 	s->way_next = make_way(e, s, s->far_next);
@@ -568,6 +573,19 @@ static bool end_sti(struct tr *t, const struct op *op)
 	return true;
 }
 
+/* SYSCALL from ring 3 and SYSRET to 64-bit code. */
+static bool end_ring(struct tr *t, const struct op *op)
+{
+	exec_fn *fn = tr_insn(op)->fn;
+
+	if (t->j->lockstep || !((fn == exec_syscall && t->user) ||
+				(fn == exec_sysret && !t->user && op->flags & OP_REX_W)))
+		return false;
+	tr_spill_flags(t); /* all of them: SYSCALL tells */
+	by_routine(t, op, fn == exec_syscall ? t->j->stubs.syscall : t->j->stubs.sysret);
+	return true;
+}
+
 void tr_emit_end(struct tr *t)
 {
 	const struct op *op = t->steps[t->i].op;
@@ -588,7 +606,7 @@ void tr_emit_end(struct tr *t)
 		end_ret(t, op);
 	} else if (plain && (fn == exec_jmp_rm || fn == exec_call_rm)) {
 		end_indirect(t, op, fn == exec_call_rm);
-	} else if (fn != exec_sti || !end_sti(t, op)) {
+	} else if (!(fn == exec_sti && end_sti(t, op)) && !end_ring(t, op)) {
 		tr_by_exec_last(t, op);
 	}
 }

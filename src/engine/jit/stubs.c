@@ -580,5 +580,6 @@ void jit_make_stubs(struct jit *j)
 	s->try_way = make_try_way(&e);
 	jit_make_flow_stubs(&e, s);
 	jit_make_string_stubs(&e, s);
+	jit_make_ring_stubs(&e, s);
 	j->stubs_end = j->at = (u8 *)(((uintptr_t)e.p + 63) & ~63ull);
 }

@@ -22,6 +22,18 @@ void stub_cmp_t0(struct emit *e, u32 imm);
 /* sub dword gs:[counter], 1; if that is negative: call routine */
 void stub_count_down(struct emit *e, i32 counter, const u8 *routine);
 
+/* flow.c: pieces of these.  T1: op.  T0 = the address behind it; T1 is op again. */
+void stub_next_of_op(struct emit *e);
+/* The exec function does cpu->jit_op, and what follows. */
+void stub_by_kept_op(struct emit *e, const struct jit_stubs *s);
+/* To T0, which is RIP, and st.rip if need be. */
+void stub_go_to(struct emit *e, const struct jit_stubs *s);
+
+/* system.c: reg = RFLAGS as PUSHF shows them; jit_flags has the arithmetic ones.  RAX is lost. */
+void stub_rflags(struct emit *e, unsigned reg);
+
+/* ring.c: syscall, sysret */
+void jit_make_ring_stubs(struct emit *e, struct jit_stubs *s);
 /* string.c: rep_... */
 void jit_make_string_stubs(struct emit *e, struct jit_stubs *s);
 

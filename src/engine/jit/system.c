@@ -75,10 +75,41 @@ static bool emit_clac(struct tr *t, const struct op *op)
 }
 
 /* RFLAGS: what is kept whole, and the arithmetic flags as LAHF and SETO left them. */
-static bool emit_pushf(struct tr *t, const struct op *op)
+void stub_rflags(struct emit *e, unsigned reg)
 {
 	enum { NOT_PUSHED = FL_ARITH | FL_RF | FL_VM };
-	u8 temp, *no;
+	u8 *no;
+
+	emit_insn(e, &(struct enc){.map = 1,
+				   .opcode = 0xb6,
+				   .reg = H_RAX,
+				   .rm = {.kind = RM_SLOT, .disp = CPU_OFF(jit_flags) + 1}});
+	emit_load_slot(e, reg, CPU_OFF(st.rflags));
+	emit_insn(e, &(struct enc){.w = true,
+				   .opcode = 0x81,
+				   .reg = 4,
+				   .rm = {.kind = RM_REG, .reg = (u8)reg},
+				   .imm_size = 4,
+				   .imm = (u32)~NOT_PUSHED});
+	emit_insn(e, &(struct enc){.w = true,
+				   .opcode = 0x0b,
+				   .reg = (u8)reg,
+				   .rm = {.kind = RM_REG, .reg = H_RAX}});
+	emit_test_bits(e, CPU_OFF(jit_flags), 1);
+	no = emit_jcc(e, 4);
+	emit_insn(e, &(struct enc){.w = true,
+				   .opcode = 0x81,
+				   .reg = 1,
+				   .rm = {.kind = RM_REG, .reg = (u8)reg},
+				   .imm_size = 4,
+				   .imm = FL_OF});
+	if (no)
+		patch_here(no, e->p);
+}
+
+static bool emit_pushf(struct tr *t, const struct op *op)
+{
+	u8 temp;
 
 	if (op->size != 8)
 		return false;
@@ -88,31 +119,7 @@ static bool emit_pushf(struct tr *t, const struct op *op)
 	t->home = FLAGS_MEMORY;
 	temp = tr_use_temp(t);
 	emit_store_slot(&t->e, H_RAX, CPU_OFF(jit_rax));
-	emit_insn(&t->e, &(struct enc){.map = 1,
-				       .opcode = 0xb6,
-				       .reg = H_RAX,
-				       .rm = {.kind = RM_SLOT, .disp = CPU_OFF(jit_flags) + 1}});
-	emit_load_slot(&t->e, temp, CPU_OFF(st.rflags));
-	emit_insn(&t->e, &(struct enc){.w = true,
-				       .opcode = 0x81,
-				       .reg = 4,
-				       .rm = {.kind = RM_REG, .reg = temp},
-				       .imm_size = 4,
-				       .imm = (u32)~NOT_PUSHED});
-	emit_insn(&t->e, &(struct enc){.w = true,
-				       .opcode = 0x0b,
-				       .reg = temp,
-				       .rm = {.kind = RM_REG, .reg = H_RAX}});
-	emit_test_bits(&t->e, CPU_OFF(jit_flags), 1);
-	no = emit_jcc(&t->e, 4);
-	emit_insn(&t->e, &(struct enc){.w = true,
-				       .opcode = 0x81,
-				       .reg = 1,
-				       .rm = {.kind = RM_REG, .reg = temp},
-				       .imm_size = 4,
-				       .imm = FL_OF});
-	if (no)
-		patch_here(no, t->e.p);
+	stub_rflags(&t->e, temp);
 	emit_load_slot(&t->e, H_RAX, CPU_OFF(jit_rax));
 	emit_insn(&t->e, &(struct enc){.w = true, .opcode = 0x89, .reg = temp, .rm = t->mem});
 	emit_lea(&t->e, H_GUEST_RSP, H_GUEST_RSP, -1, 0, -8);

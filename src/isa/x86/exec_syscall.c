@@ -15,7 +15,7 @@
 /* Flat code and stack segments, as these instructions load without reading a table. */
 static void flat_segments(struct x86_cpu *cpu, u16 cs, u16 ss, unsigned dpl, bool code64)
 {
-	u16 attr = (u16)(SEG_P | SEG_S | SEG_A | SEG_RW | dpl << SEG_DPL_SHIFT | SEG_G);
+	u16 attr = (u16)(SEG_FLAT | dpl << SEG_DPL_SHIFT);
 
 	cpu->st.seg[SEG_CS] = (struct seg){
 		.limit = ~0u, .sel = cs, .attr = attr | SEG_CODE | (code64 ? SEG_L : SEG_DB)};
@@ -56,8 +56,6 @@ void exec_syscall(struct x86_cpu *cpu, const struct op *op)
 	flat_segments(cpu, cs, cs + 8, 0, cpu->long_mode);
 	entered(cpu);
 }
-
-enum { SYSRET_FLAGS = 0x3c7fd7 };
 
 void exec_sysret(struct x86_cpu *cpu, const struct op *op)
 {
