@@ -2,7 +2,7 @@
 /*
  * ring.c - SYSCALL and SYSRET from 64-bit code to 64-bit code.
  *
- * They do what exec_syscall.c and x86_ring_changed() do for the common case.  All that makes it
+ * They do what exec_syscall.c and x86_code_changed() do for the common case.  All that makes it
  * another one (no SYSCALL at all, flags that SFMASK keeps, AC or TF to be set) is asked first, and is
  * for the exec functions.
  */

@@ -47,13 +47,22 @@ void x86_mode_changed(struct x86_cpu *cpu)
 	soft_view_changed(cpu);
 }
 
-void x86_ring_changed(struct x86_cpu *cpu)
+/* The same, from 64-bit code to 64-bit code. */
+static void x86_ring_changed(struct x86_cpu *cpu)
 {
 	cpu->cpl = cpu->st.seg[SEG_SS].attr >> SEG_DPL_SHIFT & 3;
 	x86_note_flat(cpu, SEG_CS);
 	x86_note_flat(cpu, SEG_SS);
 	x86_update_careful(cpu);
 	soft_view_changed(cpu);
+}
+
+void x86_code_changed(struct x86_cpu *cpu)
+{
+	if (cpu->code64 && cpu->st.seg[SEG_CS].attr & SEG_L)
+		x86_ring_changed(cpu);
+	else
+		x86_mode_changed(cpu);
 }
 
 void x86_state_changed(struct x86_cpu *cpu)

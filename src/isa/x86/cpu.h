@@ -200,8 +200,8 @@ enum { X86_JMP_FAULT = 1, X86_JMP_RESTART = 2 };
  */
 void x86_state_changed(struct x86_cpu *cpu);
 void x86_mode_changed(struct x86_cpu *cpu);
-/* After CS and SS changed to flat ones, from 64-bit code to 64-bit code. */
-void x86_ring_changed(struct x86_cpu *cpu);
+/* After CS and SS changed, in protected mode, and nothing else. */
+void x86_code_changed(struct x86_cpu *cpu);
 
 /*
  * careful = TF, an enabled breakpoint in DR7, a pending trap, or debugged.  While it is set the

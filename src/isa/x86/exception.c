@@ -103,7 +103,7 @@ static void enter_handler(struct x86_cpu *cpu, const struct seg *cs, u64 rip, bo
 	cpu->st.rflags &= ~(u64)(FL_TF | FL_VM | FL_RF | FL_NT);
 	if (intr_gate)
 		cpu->st.rflags &= ~(u64)FL_IF;
-	x86_mode_changed(cpu);
+	x86_code_changed(cpu);
 }
 
 /* The gate's code segment, checked; *cpl: the handler's privilege level. */

@@ -26,10 +26,7 @@ static void flat_segments(struct x86_cpu *cpu, u16 cs, u16 ss, unsigned dpl, boo
 static void entered(struct x86_cpu *cpu)
 {
 	cpu->skip_step = !(cpu->st.rflags & FL_TF);
-	if (cpu->code64) /* it stays that */
-		x86_ring_changed(cpu);
-	else
-		x86_mode_changed(cpu);
+	x86_code_changed(cpu);
 }
 
 void exec_syscall(struct x86_cpu *cpu, const struct op *op)
@@ -76,10 +73,7 @@ void exec_sysret(struct x86_cpu *cpu, const struct op *op)
 	else
 		x86_write_rflags(cpu, FL_IF, FL_IF);
 	flat_segments(cpu, cs, (u16)((base + 8) | 3), 3, to64);
-	if (cpu->code64 && to64)
-		x86_ring_changed(cpu);
-	else
-		x86_mode_changed(cpu);
+	x86_code_changed(cpu);
 }
 
 void exec_sysenter(struct x86_cpu *cpu, const struct op *op)

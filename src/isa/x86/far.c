@@ -23,7 +23,7 @@ static void commit_code(struct x86_cpu *cpu, const struct seg *cs, u64 rip)
 {
 	cpu->st.seg[SEG_CS] = *cs;
 	cpu->st.rip = rip;
-	x86_mode_changed(cpu);
+	x86_code_changed(cpu);
 }
 
 static u64 size_mask(unsigned size)
