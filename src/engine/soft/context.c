@@ -166,6 +166,7 @@ static void ctx_clear(struct soft_ctx *c)
 	memset(c->local_rd, 0, sizeof(c->local_rd));
 	memset(c->local_wr, 0, sizeof(c->local_wr));
 	memset(c->local_ex, 0, sizeof(c->local_ex));
+	memset(c->used_wr, 0, sizeof(c->used_wr));
 	c->regions = c->local_regions = 0;
 	memset(c->large, 0, sizeof(c->large));
 	c->large_gibs = 0;
@@ -435,14 +436,22 @@ void soft_flush_all(struct x86_cpu *cpu, bool globals)
 		soft_leave(sc);
 }
 
-static void view_protect(struct tlb_view *v, u16 place, u64 host_page)
+static void entry_protect(struct tlb_view *v, unsigned i, u64 host_page)
 {
-	unsigned from = place == PLACE_ANY ? 0 : place - 1u;
-	unsigned to = place == PLACE_ANY ? TLB_ENTRIES : place;
+	if (v->wr[i].tag != tlb_invalid_tag(i) && v->wr[i].host == host_page)
+		v->wr[i].tag = tlb_invalid_tag(i);
+}
 
-	for (unsigned i = from; i < to; i++)
-		if (v->wr[i].tag != tlb_invalid_tag(i) && v->wr[i].host == host_page)
-			v->wr[i].tag = tlb_invalid_tag(i);
+/* used: bits for the entries that are not empty; NULL: that may be any. */
+static void view_protect(struct tlb_view *v, const u64 *used, u16 place, u64 host_page)
+{
+	if (place != PLACE_ANY) {
+		entry_protect(v, place - 1u, host_page);
+		return;
+	}
+	for (unsigned w = 0; w < TLB_ENTRIES / 64; w++)
+		for (u64 bits = used ? used[w] : ~0ull; bits; bits &= bits - 1)
+			entry_protect(v, 64 * w + (unsigned)__builtin_ctzll(bits), host_page);
 }
 
 void soft_tlb_protect(struct soft *s, const struct page_info *page, const u8 *host_page, u8 cpus)
@@ -456,13 +465,14 @@ void soft_tlb_protect(struct soft *s, const struct page_info *page, const u8 *ho
 			continue;
 		pages_clear(s->cpus[i]->cpu);
 		for (unsigned n = 0; s->cpus[i]->shadow && n < NR_VIEWS; n++)
-			view_protect(&s->cpus[i]->shadow->views[n], place,
+			view_protect(&s->cpus[i]->shadow->views[n], NULL, place,
 				     (u64)(uintptr_t)host_page);
 		for (unsigned k = 0; k < NR_CONTEXTS; k++) {
 			struct soft_ctx *c = s->cpus[i]->ctxs[k];
 
 			for (unsigned n = 0; c && c->valid && n < NR_VIEWS; n++)
-				view_protect(&c->views[n], place, (u64)(uintptr_t)host_page);
+				view_protect(&c->views[n], c->used_wr[n], place,
+					     (u64)(uintptr_t)host_page);
 		}
 	}
 }

@@ -167,6 +167,7 @@ struct soft_ctx {
 	/* Entries that are not global, which are what goes most often. */
 	u64 local_rd[NR_VIEWS][TLB_ENTRIES / 64], local_wr[NR_VIEWS][TLB_ENTRIES / 64];
 	u64 local_ex[EX_ENTRIES / 64];
+	u64 used_wr[NR_VIEWS][TLB_ENTRIES / 64]; /* entries that are not empty, and some that are */
 	u64 large_gibs;			       /* hashes of GiBs with fragments of large pages */
 	u64 large[NR_VIEWS][TLB_ENTRIES / 64]; /* entries that may be such fragments */
 	u64 regions, local_regions; /* bits: which are mapped, at region_delta; which not globally */

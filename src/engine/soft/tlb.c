@@ -126,6 +126,7 @@ static void install(struct x86_cpu *cpu, u64 lin, enum mem_access acc, const str
 	    claim_writer(sc, t->page, lin)) {
 		v->wr[i] = ent;
 		soft_set_bit(sc->ctx->local_wr[kind], i, !t->global);
+		soft_set_bit(sc->ctx->used_wr[kind], i, true);
 	}
 	if (__builtin_expect(cpu->shadowed, 0)) {
 		shadow_installed(sc->shadow, &v->rd[i], i);
