@@ -402,6 +402,15 @@ static inline unsigned jump_index(u64 lin)
 	return (u32)lin * (u32)JUMP_MULTIPLIER >> (32 - JUMP_BITS);
 }
 
+/* Where code for lin is entered that runs where the CPU is, as far as is known there; or NULL. */
+static inline const void *soft_find_jump(const struct soft_cpu *sc, u64 lin)
+{
+	const struct jump_ent *e = soft_jumps(sc);
+	unsigned i = jump_index(lin);
+
+	return e[i].lin == lin ? e[i].code : e[i ^ 1].lin == lin ? e[i ^ 1].code : NULL;
+}
+
 /* Code for lin, where the CPU is, may be entered at code. */
 void soft_add_jump(struct soft_cpu *sc, u64 lin, const void *code);
 
