@@ -573,16 +573,23 @@ static bool end_sti(struct tr *t, const struct op *op)
 	return true;
 }
 
-/* SYSCALL from ring 3 and SYSRET to 64-bit code. */
+/* SYSCALL from ring 3; SYSRET and IRET of ring 0 to 64-bit code. */
 static bool end_ring(struct tr *t, const struct op *op)
 {
+	const struct jit_stubs *s = &t->j->stubs;
 	exec_fn *fn = tr_insn(op)->fn;
+	u8 *routine = NULL;
 
-	if (t->j->lockstep || !((fn == exec_syscall && t->user) ||
-				(fn == exec_sysret && !t->user && op->flags & OP_REX_W)))
+	if (fn == exec_syscall && t->user)
+		routine = s->syscall;
+	else if (fn == exec_sysret && !t->user && op->flags & OP_REX_W)
+		routine = s->sysret;
+	else if (fn == exec_iret && !t->user && op->size == 8)
+		routine = s->iret;
+	if (!routine || t->j->lockstep)
 		return false;
-	tr_spill_flags(t); /* all of them: SYSCALL tells */
-	by_routine(t, op, fn == exec_syscall ? t->j->stubs.syscall : t->j->stubs.sysret);
+	tr_spill_at_end(t);
+	by_routine(t, op, routine);
 	return true;
 }
 

@@ -129,7 +129,7 @@ struct jit_stubs {
 	u8 *call_to;   /* op, T0: where to */
 	/* T1: the link, that is a way which is not known to be good: as far_... with its op. */
 	u8 *way_taken, *way_next, *way_call;
-	u8 *syscall, *sysret; /* op: with all that follows */
+	u8 *syscall, *sysret, *iret; /* op: with all that follows */
 	/* Called, by log2 of the size: NE: the rest is for the exec function.  T0, T1 and flags. */
 	u8 *rep_movs[4], *rep_stos[4];
 	u8 *try_way; /* called, T1: the link, is kept */

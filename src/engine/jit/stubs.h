@@ -32,7 +32,7 @@ void stub_go_to(struct emit *e, const struct jit_stubs *s);
 /* system.c: reg = RFLAGS as PUSHF shows them; jit_flags has the arithmetic ones.  RAX is lost. */
 void stub_rflags(struct emit *e, unsigned reg);
 
-/* ring.c: syscall, sysret */
+/* ring.c: syscall, sysret, iret */
 void jit_make_ring_stubs(struct emit *e, struct jit_stubs *s);
 /* string.c: rep_... */
 void jit_make_string_stubs(struct emit *e, struct jit_stubs *s);
