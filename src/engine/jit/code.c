@@ -161,7 +161,7 @@ bool jit_code_add(struct jit *j, struct jit_code *c, u8 *end)
 	if (n >= index_half(j))
 		return false;
 	c->end = jit_rx(j, end);
-	j->at = (u8 *)(((uintptr_t)end + 15) & ~15ul);
+	j->at = (u8 *)(((uintptr_t)end + 7) & ~7ul);
 	if (j->at - jit_rw(j, c->start) < MIN_CODE)
 		j->at = jit_rw(j, c->start) + MIN_CODE;
 	j->bytes += (u64)(j->at - jit_rw(j, c->start));

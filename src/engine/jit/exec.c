@@ -194,9 +194,10 @@ void jit_sample(struct x86_cpu *cpu, u64 ret)
 	pthread_mutex_unlock(&j->soft->lock);
 }
 
-const void *jit_hot(struct x86_cpu *cpu, struct block *b)
+const void *jit_hot(struct x86_cpu *cpu, u64 ret)
 {
 	struct jit *j = jit_of(soft_cpu(cpu)->soft);
+	struct block *b = jit_code_at(j, (const void *)(uintptr_t)(ret - 1))->block;
 	struct jit_code *c;
 
 	cpu->st.rip = cpu->st.gpr[GPR_PC] + b->page_off;

@@ -647,8 +647,7 @@ static void emit_head_way(struct tr *t, const struct way_out *w)
 		emit_jump_to(&t->e, t->j->stubs.leave_rip);
 		return;
 	}
-	tr_address_of(t, H_T0, t->b);
-	emit_jump_to(&t->e, t->j->stubs.hot);
+	emit_call_to(&t->e, t->j->stubs.hot);
 }
 
 void tr_emit_ways(struct tr *t)

@@ -141,7 +141,7 @@ static void finish(struct soft *s, struct block *b)
 
 static const struct param params[] = {
 	{"hot", PARAM_U32, offsetof(struct jit, hot), "4", "runs before a block is translated"},
-	{"trace", PARAM_U32, offsetof(struct jit, trace), "2000",
+	{"trace", PARAM_U32, offsetof(struct jit, trace), "4000",
 	 "runs of its code before a block is made the head of a trace"},
 	{"cache", PARAM_SIZE, offsetof(struct jit, size), "32M", "room for translated code"},
 	{"perf", PARAM_STR, offsetof(struct jit, perf), "none",

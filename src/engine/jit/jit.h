@@ -101,7 +101,7 @@ struct jit_stubs {
 	u8 *leave_link;	  /* called: the return address names the link */
 	u8 *leave_shadow; /* the same, and the first instruction there is in the shadow of STI */
 	u8 *jump;	  /* T0: RIP, which the jump cache lacks: finds the code, or leaves */
-	u8 *hot;	  /* T0: the block, which has run often */
+	u8 *hot;	  /* called: the code that the return address is in has run often */
 	u8 *exec;	  /* called, T0: the op; comes back unless code died */
 	u8 *exec_last;	  /* T0: the op; leaves, or goes on with the code for the new RIP */
 	u8 *straddle;	  /* called, T0: the op, which may not be what it was: then it leaves */
@@ -308,7 +308,7 @@ bool jit_straddle(struct x86_cpu *cpu, const struct op *op);
 void jit_sample(struct x86_cpu *cpu, u64 ret);
 /* Was op found to be one that should rather ask the TLB? */
 bool jit_is_random(const struct jit *j, const struct op *op);
-/* b's code has run often. */
-const void *jit_hot(struct x86_cpu *cpu, struct block *b);
+/* The first code that the call at ret is in has run often. */
+const void *jit_hot(struct x86_cpu *cpu, u64 ret);
 
 #endif

@@ -564,6 +564,7 @@ void jit_make_stubs(struct jit *j)
 	s->straddle = e.p;
 	make_straddle(&e, s->leave);
 	s->hot = e.p;
+	emit_pop(&e, H_T0);
 	make_call_c(&e, (const void *)jit_hot, s);
 	for (unsigned level = 0; level < ARRAY_SIZE(s->vec_ready); level++)
 		s->vec_ready[level] = make_vec_ready(&e, s, level);
