@@ -68,9 +68,12 @@ const void *jit_find(struct x86_cpu *cpu)
 {
 	struct soft_cpu *sc = soft_cpu(cpu);
 	u64 lin = cpu->st.rip;
+	const void *code = soft_find_old_jump(sc, lin);
 	const struct jit_code *c;
 	struct block *b;
 
+	if (code)
+		return code;
 	sc->stats.jump_misses++;
 	b = soft_known_block(sc, lin);
 	c = b ? __atomic_load_n((struct jit_code **)&b->code, __ATOMIC_ACQUIRE) : NULL;

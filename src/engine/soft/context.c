@@ -53,12 +53,13 @@ static void jc_drop(struct soft_ctx *c, u64 groups, bool (*keep)(const struct jc
  */
 #define NO_LIN (~0ull)
 
-static void jumps_clear(const struct soft *s, struct jumps *j)
+static void jumps_clear(struct soft_cpu *sc, struct jumps *j)
 {
 	if (!j->used)
 		return;
+	j->age = ++sc->jumps_age;
 	for (unsigned i = 0; i < JUMP_ENTRIES; i++)
-		j->ent[i] = (struct jump_ent){NO_LIN, s->no_jump};
+		j->ent[i] = (struct jump_ent){NO_LIN, sc->soft->no_jump};
 	memset(j->ways, 0xff, sizeof(j->ways)); /* NO_LIN, likewise */
 	memset(j->pages, 0, sizeof(j->pages));
 	j->large = 0;
@@ -69,7 +70,7 @@ static void jumps_clear(const struct soft *s, struct jumps *j)
 void soft_clear_jumps(struct soft_ctx *c)
 {
 	for (unsigned k = 0; k < ARRAY_SIZE(c->jumps); k++)
-		jumps_clear(c->soft, &c->jumps[k]);
+		jumps_clear(c->sc, &c->jumps[k]);
 }
 
 static unsigned jump_page(u64 lin)
@@ -79,20 +80,48 @@ static unsigned jump_page(u64 lin)
 	return (unsigned)(page ^ page >> JUMP_PAGE_BITS) & ((1 << JUMP_PAGE_BITS) - 1);
 }
 
-void soft_add_jump(struct soft_cpu *sc, u64 lin, const void *code)
+static struct jumps *jumps_of(const struct soft_cpu *sc)
 {
-	struct jumps *j = &sc->ctx->jumps[!!(sc->key & KEY_USER)];
-	const struct ex_ent *x = soft_ex(sc->ctx, lin);
-	const struct jc_ent *b = &sc->ctx->jc[jc_index(lin)];
-	bool known = x->tag == ((lin & ~0xfffull) | is_user(sc->cpu));
+	return &sc->ctx->jumps[!!(sc->key & KEY_USER)];
+}
+
+/* To where lin belongs, and what is there to the place next to it, if it is something. */
+static void put_jump(struct jumps *j, u64 lin, const void *code)
+{
 	struct jump_ent *own = &j->ent[jump_index(lin)], *next = &j->ent[jump_index(lin) ^ 1];
 
-	if (lin == NO_LIN)
-		return;
-	/* An empty one has nothing to be driven out. */
 	if (own->lin != lin && own->lin != NO_LIN)
 		*next = *own;
 	*own = (struct jump_ent){lin, code};
+}
+
+static struct old_jump *old_jump(const struct soft_cpu *sc, const struct jumps *j, u64 lin)
+{
+	return &sc->old_jumps[((u32)lin * (u32)JUMP_MULTIPLIER >> 16 ^ j->age) % OLD_JUMPS];
+}
+
+const void *soft_find_old_jump(struct soft_cpu *sc, u64 lin)
+{
+	struct jumps *j = jumps_of(sc);
+	const struct old_jump *o = old_jump(sc, j, lin);
+
+	if (lin == NO_LIN || o->lin != lin || o->age != j->age)
+		return NULL;
+	put_jump(j, lin, o->code);
+	return o->code;
+}
+
+void soft_add_jump(struct soft_cpu *sc, u64 lin, const void *code)
+{
+	struct jumps *j = jumps_of(sc);
+	const struct ex_ent *x = soft_ex(sc->ctx, lin);
+	const struct jc_ent *b = &sc->ctx->jc[jc_index(lin)];
+	bool known = x->tag == ((lin & ~0xfffull) | is_user(sc->cpu));
+
+	if (lin == NO_LIN)
+		return;
+	put_jump(j, lin, code);
+	*old_jump(sc, j, lin) = (struct old_jump){lin, j->age, code};
 	j->pages[jump_page(lin) / 64] |= 1ull << jump_page(lin) % 64;
 	j->used = j->half[lin >> 63] = true;
 	/* What the instruction TLB has forgotten may be any page, but for what is kept beside. */
@@ -104,7 +133,7 @@ void soft_add_jump(struct soft_cpu *sc, u64 lin, const void *code)
 
 static u64 *way_of(struct soft_cpu *sc, unsigned way)
 {
-	return &sc->ctx->jumps[!!(sc->key & KEY_USER)].ways[way % NR_WAYS];
+	return &jumps_of(sc)->ways[way % NR_WAYS];
 }
 
 void soft_add_way(struct soft_cpu *sc, unsigned way)
@@ -126,7 +155,7 @@ static void jumps_drop_page(struct soft_ctx *c, u64 page)
 		if (j->half[page >> 63] &&
 		    (j->pages[jump_page(page) / 64] >> jump_page(page) % 64 & 1 ||
 		     j->large & soft_gib_bit(page)))
-			jumps_clear(c->soft, j);
+			jumps_clear(c->sc, j);
 	}
 }
 
@@ -203,7 +232,7 @@ static void ctx_clear_local(struct soft_ctx *c)
 	c->jc_local = 0;
 	for (unsigned k = 0; k < ARRAY_SIZE(c->jumps); k++)
 		if (c->jumps[k].local)
-			jumps_clear(c->soft, &c->jumps[k]);
+			jumps_clear(c->sc, &c->jumps[k]);
 }
 
 /*
@@ -290,7 +319,7 @@ static struct soft_ctx *ctx_get(struct soft_cpu *sc, u16 pcid)
 			c = sc->ctxs[victim] = ctx_new();
 		if (!c) /* out of memory: the first context always exists */
 			c = sc->ctxs[0];
-		c->soft = sc->soft;
+		c->sc = sc;
 		c->jumps[0].used = c->jumps[1].used = true; /* zero is not empty */
 		ctx_clear(c);
 		c->pcid = pcid;
@@ -485,19 +514,22 @@ int soft_cpu_init(struct vcpu *v, struct err *e)
 	struct soft *s = v->machine->engine_priv;
 	struct soft_cpu *sc = calloc(1, sizeof(*sc));
 	struct soft_ctx *c = ctx_new();
+	struct old_jump *old_jumps = calloc(OLD_JUMPS, sizeof(*old_jumps));
 	struct block *shot = calloc(1, sizeof(*shot) + (1 + OPS_AFTER) * sizeof(struct op));
 
-	if (!sc || !c || !shot || v->index >= ARRAY_SIZE(s->cpus)) {
+	if (!sc || !c || !old_jumps || !shot || v->index >= ARRAY_SIZE(s->cpus)) {
 		free(sc);
 		free(c);
+		free(old_jumps);
 		free(shot);
 		return err_set(e, -ENOMEM, "not enough memory for a vCPU's translation tables");
 	}
 	sc->cpu = cpu;
 	sc->soft = s;
+	sc->old_jumps = old_jumps;
 	sc->shot = shot;
 	sc->ctxs[0] = sc->ctx = c;
-	c->soft = s;
+	c->sc = sc;
 	c->jumps[0].used = c->jumps[1].used = true;
 	c->valid = true;
 	ctx_clear(c);
@@ -523,6 +555,7 @@ void soft_cpu_destroy(struct vcpu *v)
 		free(sc->ctxs[i]);
 	for (unsigned i = 0; i < NR_STRADDLES; i++)
 		free(sc->straddles[i].block);
+	free(sc->old_jumps);
 	free(sc->shot);
 	free(sc);
 	x86_cpu(v)->soft = NULL;

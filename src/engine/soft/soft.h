@@ -44,9 +44,9 @@
 enum {
 	MAX_CPUS = 8, /* bits in page_info.writers */
 	BLOCK_MAX_OPS = 48,
-	BLOCK_HASH_BITS = 16,
+	BLOCK_HASH_BITS = 18,
 	CHUNK_SIZE = 4 << 20,
-	MAX_CHUNKS = 8, /* block memory before all of it is flushed */
+	MAX_CHUNKS = 32, /* block memory before all of it is flushed */
 	BLOCK_ARENA = 2 * MAX_CHUNKS * CHUNK_SIZE,
 };
 
@@ -140,6 +140,7 @@ enum { NR_WAYS = 1024, MAX_WAY = NR_WAYS * (PAGE_SIZE_4K - 1) };
 struct jumps {
 	struct jump_ent ent[JUMP_ENTRIES] __attribute__((aligned(64)));
 	u64 ways[NR_WAYS];
+	u64 age;			       /* another one each time it is emptied */
 	u64 pages[(1 << JUMP_PAGE_BITS) / 64]; /* hashes of pages that have entries */
 	bool used, local;		       /* there are entries, that are not global */
 	bool half[2]; /* ... in the lower, the upper of the address space */
@@ -156,9 +157,20 @@ struct ex_ent {	 /* instruction TLB */
 /* Regions of code: 2 MiB and more that the guest maps as one piece (region.c). */
 enum { LARGE_CODE_BITS = 21, LARGE_CODE = 1 << LARGE_CODE_BITS, NR_REGIONS = 63 };
 
+/*
+ * What jump caches have had no room for, of all a vCPU's contexts and modes: in force while the
+ * jump cache that it is from has the age.
+ */
+enum { OLD_JUMPS = 1 << 15 };
+
+struct old_jump {
+	u64 lin, age;
+	const void *code;
+};
+
 /* The translations of one address space (PCID). */
 struct soft_ctx {
-	const struct soft *soft;
+	struct soft_cpu *sc;
 	u16 pcid;
 	bool valid;
 	u64 used;	       /* for the choice of a victim */
@@ -211,6 +223,8 @@ struct soft_cpu {
 	struct tlb_view no_view; /* always misses: alignment checks, data breakpoints */
 	bool slow_access;	 /* no_view is in force */
 	struct shadow *shadow;	 /* shadow.h: runs of this vCPU are compared; or NULL */
+	struct old_jump *old_jumps; /* OLD_JUMPS of them */
+	u64 jumps_age;
 	struct block *shot;	 /* room for one instruction that must not be cached */
 	u8 shot_bytes[16];	 /* what it was decoded from */
 	struct straddle straddles[NR_STRADDLES];
@@ -410,6 +424,9 @@ static inline const void *soft_find_jump(const struct soft_cpu *sc, u64 lin)
 
 	return e[i].lin == lin ? e[i].code : e[i ^ 1].lin == lin ? e[i ^ 1].code : NULL;
 }
+
+/* The same of what the jump cache has lost. */
+const void *soft_find_old_jump(struct soft_cpu *sc, u64 lin);
 
 /* Code for lin, where the CPU is, may be entered at code. */
 void soft_add_jump(struct soft_cpu *sc, u64 lin, const void *code);
