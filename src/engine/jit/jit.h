@@ -55,6 +55,7 @@ struct jit_link {
 	u8 *out;		  /* the way out to the run loop (a call), in the same mapping */
 	const struct op *op;	  /* of a way: the branch, or what it follows */
 	u32 way;		  /* its number, if it may be taken only where that is known; or 0 */
+	const u8 *place;	  /* of a way: host address of the first block that it led to */
 	i32 off;		  /* where it goes: from the begin of the page that it is in */
 	bool shadow; /* the first instruction there must run before any interrupt: no poll */
 };

@@ -113,7 +113,13 @@ void jit_try_way(struct x86_cpu *cpu, struct jit_link *l)
 	if (b->code && !atomic_load(&b->dead) && !l->from->dead) {
 		struct jit_code *c = b->code;
 
-		if (!l->to && lead_to(j, l, c))
+		/*
+		 * Never to another place: contexts that know it as good go on to do so when what
+		 * it led to is gone.
+		 */
+		if (!l->place)
+			l->place = b->host;
+		if (!l->to && l->place == b->host && lead_to(j, l, c))
 			j->links++;
 		if (l->to == c) {
 			soft_add_jump(sc, lin, c->far_entry);
