@@ -3,9 +3,9 @@
  * flow.c - branches, calls and returns, and what follows a block.
  *
  * Within the page a branch is a jump that is patched once there is code where it leads, and within
- * a region, too.  To other pages it goes through the jump cache.  What is not found there is
- * done by the instruction's exec function, which also raises what is due; so nothing is changed
- * before.
+ * a region, too.  In traces such a jump leads to any page, behind a comparison (ways).  What else goes
+ * to other pages goes through the jump cache; and what is not found there is done by the
+ * instruction's exec function, which also raises what is due, so nothing is changed before.
  */
 #include "engine/jit/translate.h"
 
@@ -322,7 +322,7 @@ static void by_routine(struct tr *t, const struct op *op, const u8 *routine)
 /* Is off near enough, and is there a number? */
 static bool can_be_way(const struct tr *t, i64 off)
 {
-	return !t->small && off == (i32)off && t->j->next_way < MAX_WAY - 1;
+	return !t->small && off == (i32)off && off != NO_LINK && t->j->next_way < MAX_WAY - 1;
 }
 
 /*

@@ -21,8 +21,8 @@
  *  4. Every cycle of links polls cpu->v.pending: backward ones do, and traces with a way
  *     backward in them do at their head.
  *  5. A code is killed with any of its blocks: ways into it are taken back, and every vCPU leaves
- *     code at the next return from an exec function (cpu->jit_leave), if not before at a link or
- *     jump.
+ *     code at the next return from an exec function or jit_straddle() (cpu->jit_leave), if not before
+ *     at a link or jump.
  *  6. Memory of code, and of what is known about it, is reused only as that of blocks is
  *     (soft.h, invariant 5).
  *  7. While SOFT_LEAVE_CODE is in cpu->v.pending, code that was entered comes back to C at its
@@ -55,7 +55,8 @@ struct jit_link {
 	u8 *out;		  /* the way out to the run loop (a call), in the same mapping */
 	const struct op *op;	  /* of a way: the branch, or what it follows */
 	u32 way;		  /* its number, if it may be taken only where that is known; or 0 */
-	const u8 *place;	  /* of a way: host address of the first block that it led to */
+	const u8 *place;	  /* of a way: host address and key of the first block that it led to */
+	block_key place_key;
 	i32 off;		  /* where it goes: from the begin of the page that it is in */
 	bool shadow; /* the first instruction there must run before any interrupt: no poll */
 };

@@ -107,7 +107,7 @@ void jit_try_way(struct x86_cpu *cpu, struct jit_link *l)
 	struct block *b = soft_known_block(sc, lin);
 
 	cpu->way_misses = EACH;
-	if (!b || j->soft->split[b->page_off / 64] >> (b->page_off % 64) & 1)
+	if (!b || lin == ~0ull || j->soft->split[b->page_off / 64] >> (b->page_off % 64) & 1)
 		return;
 	pthread_mutex_lock(&j->soft->lock);
 	if (b->code && !atomic_load(&b->dead) && !l->from->dead) {
@@ -117,12 +117,14 @@ void jit_try_way(struct x86_cpu *cpu, struct jit_link *l)
 		 * Never to another place: contexts that know it as good go on to do so when what
 		 * it led to is gone.
 		 */
-		if (!l->place)
+		if (!l->place) {
 			l->place = b->host;
-		if (!l->to && l->place == b->host && lead_to(j, l, c))
+			l->place_key = b->key;
+		}
+		if (!l->to && l->place == b->host && l->place_key == b->key && lead_to(j, l, c))
 			j->links++;
 		if (l->to == c) {
-			soft_add_jump(sc, lin, c->far_entry);
+			soft_add_jump(sc, lin, b->key, c->far_entry);
 			soft_add_way(sc, l->way);
 		}
 	}

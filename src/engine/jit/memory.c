@@ -43,6 +43,8 @@ static const struct {
 	{exec_push, 1u << RSP},
 	{exec_pop, 1u << RSP},
 	{exec_leave, 1u << RSP | 1u << RBP},
+	{exec_movs, 1u << RSI | 1u << RDI | 1u << RCX},
+	{exec_stos, 1u << RDI | 1u << RCX},
 };
 
 /* General registers that op may write; more than it does if need be. */

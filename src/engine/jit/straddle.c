@@ -18,14 +18,18 @@ struct jit_straddle {
 	struct op op; /* first: block.straddle */
 	u8 bytes[MAX_INSN];
 	u8 slot; /* of cpu->next_pages */
+	bool fixed; /* the page behind is always the same */
 };
 
-/* The page behind, where that cannot change for as long as b's code may run; else NULL. */
-static const u8 *next_in_region(const struct jit *j, const struct block *b)
+static const u8 *next_page(const struct block *b)
 {
-	const u8 *next = b->host - b->page_off + PAGE_SIZE_4K;
+	return b->host - b->page_off + PAGE_SIZE_4K;
+}
 
-	return b->key & KEY_LARGE && soft_same_region(j->soft, b->host, next) ? next : NULL;
+/* Can the page behind not become another one for as long as b's code may run? */
+static bool next_in_region(const struct jit *j, const struct block *b)
+{
+	return b->key & KEY_LARGE && soft_same_region(j->soft, b->host, next_page(b));
 }
 
 /* May what stands behind op come next? */
@@ -52,9 +56,9 @@ void tr_find_straddle(struct tr *t, struct x86_cpu *cpu)
 	if (!cpu || !t->page || !goes_on(last) || off >= PAGE_SIZE_4K || first >= MAX_INSN ||
 	    t->j->soft->split[off / 64] >> (off % 64) & 1)
 		return;
-	next = next_in_region(t->j, b);
-	if (!next)
-		next = soft_known_code(soft_cpu(cpu), cpu->st.gpr[GPR_PC] + PAGE_SIZE_4K);
+	next = next_in_region(t->j, b)
+		       ? next_page(b)
+		       : soft_known_code(soft_cpu(cpu), cpu->st.gpr[GPR_PC] + PAGE_SIZE_4K);
 	if (!next)
 		return;
 	soft_claim_granules(t->page, off, first);
@@ -67,6 +71,7 @@ void tr_find_straddle(struct tr *t, struct x86_cpu *cpu)
 	kept = jit_meta_alloc(t->j, sizeof(*kept));
 	if (!kept)
 		return;
+	s.fixed = next_in_region(t->j, b);
 	s.slot = (u8)(((uintptr_t)b->host >> PAGE_BITS) % NEXT_PAGES);
 	*kept = s;
 	b->peek[0].off = (u16)off;
@@ -94,7 +99,7 @@ void tr_emit_straddle(struct tr *t, const struct op *op)
 	const struct jit_straddle *s = (const struct jit_straddle *)op;
 	i32 slot = CPU_OFF(next_pages) + (i32)(s->slot * sizeof(struct tlb_ent));
 	unsigned first = PAGE_SIZE_4K - op->off, left = op->len - first, at = 0;
-	const u8 *next = next_in_region(t->j, t->steps[t->i].block);
+	const u8 *next = s->fixed ? next_page(t->steps[t->i].block) : NULL;
 	struct cold *c;
 
 	tr_spill_live(t, op);
@@ -120,19 +125,21 @@ void tr_emit_straddle(struct tr *t, const struct op *op)
 	}
 }
 
-/* Where it is not, the run loop goes on in front of it, with what stands there now. */
+/*
+ * Where it is not, or something waits, the run loop goes on in front of it, with what stands there
+ * now.  Others are not let in meanwhile: code may hold host addresses.
+ */
 bool jit_straddle(struct x86_cpu *cpu, const struct op *op)
 {
 	const struct jit_straddle *s = (const struct jit_straddle *)op;
 	unsigned first = PAGE_SIZE_4K - op->off;
 	u64 next = cpu->st.gpr[GPR_PC] + PAGE_SIZE_4K;
 	const u8 *page;
-	gpa_t gpa;
 
 	cpu->st.rip = op_rip(cpu, op);
-	jit_unpack_flags(cpu); /* what follows may raise a fault */
-	page = soft_fetch_page(cpu, next, &gpa);
-	if (!page)
+	page = s->fixed ? NULL : soft_fill_code(cpu, next);
+	if (!page || atomic_load_explicit(&cpu->v.pending, memory_order_relaxed) ||
+	    atomic_load_explicit(&cpu->jit_leave, memory_order_relaxed))
 		return false;
 	cpu->next_pages[s->slot] =
 		(struct tlb_ent){next | (cpu->cpl == 3), (u64)(uintptr_t)page};

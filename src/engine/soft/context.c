@@ -111,12 +111,13 @@ const void *soft_find_old_jump(struct soft_cpu *sc, u64 lin)
 	return o->code;
 }
 
-void soft_add_jump(struct soft_cpu *sc, u64 lin, const void *code)
+void soft_add_jump(struct soft_cpu *sc, u64 lin, block_key key, const void *code)
 {
 	struct jumps *j = jumps_of(sc);
 	const struct ex_ent *x = soft_ex(sc->ctx, lin);
 	const struct jc_ent *b = &sc->ctx->jc[jc_index(lin)];
-	bool known = x->tag == ((lin & ~0xfffull) | is_user(sc->cpu));
+	bool known = x->tag == ((lin & ~0xfffull) | is_user(sc->cpu)) &&
+		     x->key == (key & KEY_LARGE);
 
 	if (lin == NO_LIN)
 		return;
@@ -125,7 +126,9 @@ void soft_add_jump(struct soft_cpu *sc, u64 lin, const void *code)
 	j->pages[jump_page(lin) / 64] |= 1ull << jump_page(lin) % 64;
 	j->used = j->half[lin >> 63] = true;
 	/* What the instruction TLB has forgotten may be any page, but for what is kept beside. */
-	if (!(known ? x->global : b->block && b->lin == lin && b->global))
+	if (!(known ? x->global
+		    : key & KEY_LARGE ? false
+				      : b->block && b->lin == lin && b->global))
 		j->local = true;
 	if (!known || x->large)
 		j->large |= soft_gib_bit(lin);

@@ -10,7 +10,8 @@
  * A context that fetches code from it looks at the page tables once (soft_ctx.regions), as
  * if its TLB had loaded all of the region's entries then; so dropping one of these drops all that
  * is known of the region.  Where the tables say otherwise the region shrinks to what is mapped as a
- * whole, and the blocks outside die.  Regions never grow, and do not overlap.
+ * whole, and the blocks outside die.  Regions never grow, and do not overlap; what one has lost is
+ * in none again, since an instruction TLB may still say that it is.
  *
  * Locks: soft->lock for regions themselves.
  */
@@ -30,7 +31,7 @@ bool soft_same_region(const struct soft *s, const u8 *a, const u8 *b)
 	if (!soft_page((struct soft *)s, a) || !soft_page((struct soft *)s, b))
 		return false;
 	id = s->region_of[unit_of(s, a)];
-	return id && id == s->region_of[unit_of(s, b)];
+	return id && id != REGION_LOST && id == s->region_of[unit_of(s, b)];
 }
 
 /* A mapping of host memory, as far as one unit tells. */
@@ -94,10 +95,7 @@ static struct extent look_around(struct x86_cpu *cpu, const struct mapping *m, u
 	return (struct extent){unit - down, unit + up + 1};
 }
 
-/*
- * What of a region is not in x any more is in none.  Code in the page in front of it may reach into
- * it.
- */
+/* What of a region is not in x any more is lost.  Code in the page in front may reach into it. */
 static void shrink(struct soft *s, u8 id, const struct extent *x)
 {
 	if (x->hi < s->nr_units && s->region_of[x->hi] == id)
@@ -105,7 +103,7 @@ static void shrink(struct soft *s, u8 id, const struct extent *x)
 	for (unsigned u = 0; u < s->nr_units; u++) {
 		if (s->region_of[u] != id || (u >= x->lo && u < x->hi))
 			continue;
-		s->region_of[u] = 0;
+		s->region_of[u] = REGION_LOST;
 		soft_kill_blocks(s, (u64)u * LARGE_CODE, LARGE_CODE);
 	}
 }
@@ -133,7 +131,9 @@ static u8 find_region(struct x86_cpu *cpu, const struct mapping *m, unsigned uni
 
 	pthread_mutex_lock(&s->lock);
 	id = s->region_of[unit];
-	if (id)
+	if (id == REGION_LOST)
+		id = 0;
+	else if (id)
 		shrink(s, id, &x);
 	else
 		id = new_region(s, &x);
@@ -152,6 +152,8 @@ block_key soft_region_key(struct x86_cpu *cpu, u64 lin, const u8 *host, bool glo
 	if (!soft_page(s, host) || unit >= s->nr_units)
 		return 0;
 	id = s->region_of[unit];
+	if (id == REGION_LOST)
+		return 0;
 	if (id && c->regions >> id & 1 && c->region_delta[id] == m.delta)
 		return KEY_LARGE;
 	if (cpu->shadowed || !maps_unit(cpu, &m, (u8 *)s->machine->ram + (u64)unit * LARGE_CODE))

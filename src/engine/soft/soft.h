@@ -131,8 +131,9 @@ struct jump_ent {
 };
 
 /*
- * A way is a direct branch of translated code to another page, by a number of its own.  It has been
- * found good in this context, from the page at lin, while ways[n % NR_WAYS] is lin + n / NR_WAYS.
+ * A way is a direct branch of translated code to another page, by a number of its own.  In this
+ * context, from the page at lin, it leads to the place that it always leads to, if to any, while
+ * ways[n % NR_WAYS] is lin + n / NR_WAYS.
  */
 enum { NR_WAYS = 1024, MAX_WAY = NR_WAYS * (PAGE_SIZE_4K - 1) };
 
@@ -155,7 +156,7 @@ struct ex_ent {	 /* instruction TLB */
 };
 
 /* Regions of code: 2 MiB and more that the guest maps as one piece (region.c). */
-enum { LARGE_CODE_BITS = 21, LARGE_CODE = 1 << LARGE_CODE_BITS, NR_REGIONS = 63 };
+enum { LARGE_CODE_BITS = 21, LARGE_CODE = 1 << LARGE_CODE_BITS, NR_REGIONS = 63, REGION_LOST = 0xff };
 
 /*
  * What jump caches have had no room for, of all a vCPU's contexts and modes: in force while the
@@ -255,7 +256,8 @@ struct soft {
 	_Atomic u64 epoch;
 	struct page_info *pages; /* by offset in m->ram */
 	u64 nr_pages;
-	_Atomic u8 *region_of; /* by LARGE_CODE bytes of m->ram: a region's number, or 0; soft->lock */
+	/* By LARGE_CODE bytes of m->ram: a region's number, 0, or REGION_LOST; soft->lock. */
+	_Atomic u8 *region_of;
 	unsigned nr_units, nr_regions;
 	struct as_listener listener;
 	/* Offsets in a page at which no block may go on, since a point may be there. */
@@ -428,8 +430,8 @@ static inline const void *soft_find_jump(const struct soft_cpu *sc, u64 lin)
 /* The same of what the jump cache has lost. */
 const void *soft_find_old_jump(struct soft_cpu *sc, u64 lin);
 
-/* Code for lin, where the CPU is, may be entered at code. */
-void soft_add_jump(struct soft_cpu *sc, u64 lin, const void *code);
+/* Code for lin, where the CPU is, of a block with the key may be entered at code. */
+void soft_add_jump(struct soft_cpu *sc, u64 lin, block_key key, const void *code);
 
 /* Code may be left by that way from where the CPU is, or not any more. */
 void soft_add_way(struct soft_cpu *sc, unsigned way);
@@ -504,6 +506,9 @@ void soft_tlb_protect(struct soft *s, const struct page_info *page, const u8 *ho
 
 /* The host page and rights for an instruction fetch at lin; NULL: a device.  May raise. */
 const u8 *soft_fetch_page(struct x86_cpu *cpu, u64 lin, gpa_t *gpa);
+
+/* The same, but nothing is raised: NULL for whatever reason. */
+const u8 *soft_fill_code(struct x86_cpu *cpu, u64 lin);
 
 /* The same from the instruction TLB alone; NULL: it is not there. */
 const u8 *soft_known_code(const struct soft_cpu *sc, u64 lin);

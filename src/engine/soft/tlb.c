@@ -200,28 +200,49 @@ static void resolve(struct x86_cpu *cpu, unsigned seg, u64 lin, enum mem_access 
 		resolve_shadow(cpu, lin, acc, kind, ent, t);
 }
 
-const u8 *soft_fetch_page(struct x86_cpu *cpu, u64 lin, gpa_t *gpa)
+/* lin's page, at t, is in the instruction TLB from now on. */
+static const u8 *install_code(struct x86_cpu *cpu, u64 lin, const struct target *t)
 {
 	struct soft_ctx *c = soft_cpu(cpu)->ctx;
 	u64 page = lin & ~0xfffull;
 	struct ex_ent *x = soft_ex(c, page);
-	struct target t;
 
-	if (x->tag == (page | is_user(cpu)))
-		return x->host;
-	translate(cpu, SEG_CS, lin, MEM_EXEC, &t);
-	*gpa = t.gpa & ~0xfffull;
-	if (!t.host)
-		return NULL;
 	*x = (struct ex_ent){.tag = page | is_user(cpu),
-			     .host = t.host - (lin & 0xfff),
-			     .global = t.global,
-			     .large = t.large,
-			     .key = t.large ? soft_region_key(cpu, lin, t.host, t.global) : 0};
-	soft_set_bit(c->local_ex, ex_index(page), !t.global);
-	if (t.large)
+			     .host = t->host - (lin & 0xfff),
+			     .global = t->global,
+			     .large = t->large,
+			     .key = t->large ? soft_region_key(cpu, lin, t->host, t->global) : 0};
+	soft_set_bit(c->local_ex, ex_index(page), !t->global);
+	if (t->large)
 		c->large_gibs |= soft_gib_bit(lin);
 	return x->host;
+}
+
+const u8 *soft_fill_code(struct x86_cpu *cpu, u64 lin)
+{
+	const u8 *known = soft_known_code(soft_cpu(cpu), lin);
+	struct page_walk w;
+	struct target t;
+
+	if (known)
+		return known;
+	if (!canonical(lin) || cpu->shadowed ||
+	    x86_walk(cpu, lin, MEM_EXEC, is_user(cpu), false, WALK_RAM, &w))
+		return NULL;
+	find_target(cpu, &w, &t);
+	return t.host ? install_code(cpu, lin, &t) : NULL;
+}
+
+const u8 *soft_fetch_page(struct x86_cpu *cpu, u64 lin, gpa_t *gpa)
+{
+	const u8 *known = soft_known_code(soft_cpu(cpu), lin);
+	struct target t;
+
+	if (known)
+		return known;
+	translate(cpu, SEG_CS, lin, MEM_EXEC, &t);
+	*gpa = t.gpa & ~0xfffull;
+	return t.host ? install_code(cpu, lin, &t) : NULL;
 }
 
 const u8 *soft_known_code(const struct soft_cpu *sc, u64 lin)

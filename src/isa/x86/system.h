@@ -46,10 +46,10 @@ void x86_set_seg_real(struct x86_cpu *cpu, enum seg_reg reg, u16 sel);
 
 enum { PF_P = 1, PF_W = 2, PF_U = 4, PF_RSVD = 8, PF_I = 16 };
 
-/* What a walk found: kept step by step for the autopsy and "explain". */
 /* RFLAGS that SYSRET loads from R11. */
 enum { SYSRET_FLAGS = 0x3c7fd7 };
 
+/* What a walk found: kept step by step for the autopsy and "explain". */
 struct page_walk {
 	gpa_t gpa;				  /* of lin itself */
 	u8 page_bits;				  /* 12, 21, 22, 30 */
