@@ -3,9 +3,9 @@
  * perf.c - names for translated code in the form that perf(1) looks for: /tmp/perf-PID.map, a
  * line "start size name" for each piece, in hexadecimal.
  *
- * A name is that of the guest's linear address when the code was made: guest_ADDRESS, and of a trace
- * guest_trace_ADDRESS.  A place in the cache that
- * is filled again has several lines; the last one is true.
+ * A name is that of the guest's linear address when the code was made: guest_ADDRESS, and of a
+ * trace guest_trace_ADDRESS.  A place in the cache that is filled again has several lines; the last
+ * one is true.
  */
 #include <fcntl.h>
 #include <sys/stat.h>

@@ -41,7 +41,8 @@ static void soft_byte(struct emit *e, u8 digit, size_t off, u8 imm)
 				   .imm = imm});
 }
 
-/* --- what both ask ----------------------------------------------------------------------------- */
+/* --- what both ask -----------------------------------------------------------------------------
+ */
 
 struct unusual {
 	u8 *from[32];
@@ -92,7 +93,8 @@ static void ask_flags(struct emit *e, struct unusual *u, u32 bits)
 	unless(e, u, 4);
 }
 
-/* --- what both change -------------------------------------------------------------------------- */
+/* --- what both change --------------------------------------------------------------------------
+ */
 
 /* RAX is lost.  T0: the selector, cut to 16 bits. */
 static void load_segment(struct emit *e, enum seg_reg reg, u16 attr)
@@ -186,7 +188,8 @@ static void go_polling(struct emit *e, const struct jit_stubs *s)
 	stub_go_to(e, s);
 }
 
-/* --- the routines ------------------------------------------------------------------------------ */
+/* --- the routines ------------------------------------------------------------------------------
+ */
 
 static void end_unusual(struct emit *e, const struct jit_stubs *s, const struct unusual *u)
 {
@@ -264,7 +267,8 @@ static u8 *make_sysret(struct emit *e, const struct jit_stubs *s)
 	return at;
 }
 
-/* --- IRETQ: RDX is the frame ------------------------------------------------------------------- */
+/* --- IRETQ: RDX is the frame -------------------------------------------------------------------
+ */
 
 enum { FRAME_RIP = 0, FRAME_CS = 8, FRAME_FLAGS = 16, FRAME_RSP = 24, FRAME_SS = 32, FRAME = 40 };
 
@@ -289,8 +293,8 @@ static void ask_memory(struct emit *e, struct unusual *u, unsigned size)
 /* T0: a selector.  Is it one of the GDT for the ring, and want what stands there?  RAX is lost. */
 static void ask_descriptor(struct emit *e, struct unusual *u, unsigned rpl, u64 want)
 {
-	emit_bytes(e, (u8[]){0x44, 0x89, 0xd0}, 3);  /* mov eax, r10d */
-	emit_bytes(e, (u8[]){0x83, 0xe0, 7}, 3);     /* and eax, 7 */
+	emit_bytes(e, (u8[]){0x44, 0x89, 0xd0}, 3);    /* mov eax, r10d */
+	emit_bytes(e, (u8[]){0x83, 0xe0, 7}, 3);       /* and eax, 7 */
 	emit_bytes(e, (u8[]){0x83, 0xf8, (u8)rpl}, 3); /* cmp eax, */
 	unless(e, u, 4);
 	emit_bytes(e, (u8[]){0x44, 0x89, 0xd0}, 3); /* mov eax, r10d */

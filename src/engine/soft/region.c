@@ -48,8 +48,7 @@ static bool maps_unit(struct x86_cpu *cpu, const struct mapping *m, const u8 *ho
 	u64 lin = (u64)(uintptr_t)host + m->delta;
 	struct page_walk w;
 
-	if (lin & (LARGE_CODE - 1) ||
-	    x86_walk(cpu, lin, MEM_EXEC, m->user, false, WALK_PEEK, &w) ||
+	if (lin & (LARGE_CODE - 1) || x86_walk(cpu, lin, MEM_EXEC, m->user, false, WALK_PEEK, &w) ||
 	    w.page_bits < LARGE_CODE_BITS || !w.exec || !w.accessed || w.user != m->user ||
 	    w.global != m->global)
 		return false;

@@ -122,8 +122,7 @@ static void install(struct x86_cpu *cpu, u64 lin, enum mem_access acc, const str
 		soft_set_bit(sc->ctx->large[kind], i, true);
 		sc->ctx->large_gibs |= soft_gib_bit(lin);
 	}
-	if ((acc == MEM_WRITE || t->dirty) && t->page &&
-	    claim_writer(sc, t->page, lin)) {
+	if ((acc == MEM_WRITE || t->dirty) && t->page && claim_writer(sc, t->page, lin)) {
 		v->wr[i] = ent;
 		soft_set_bit(sc->ctx->local_wr[kind], i, !t->global);
 		soft_set_bit(sc->ctx->used_wr[kind], i, true);

@@ -117,7 +117,7 @@ struct x86_cpu {
 	bool pages_fill_ac[2];	/* that, in ring 0 without AC and with it */
 	bool tsc_native;	/* the guest's TSC is the host's, plus tsc_delta, plus tsc_offset */
 	u64 tsc_delta;
-	i32 page_misses, way_misses;		   /* until one is looked at */
+	i32 page_misses, way_misses; /* until one is looked at */
 	/* The view of ring 0 without AC, which is the CPU's own, too, and with it. */
 	struct tlb_view *view_ac[2];
 	struct page_cache pages[2][PAGE_SLOTS][2]; /* kernel and user, slot, read and write */

@@ -50,8 +50,8 @@ enum {
 	SEG_L = 1 << 13,
 	SEG_DB = 1 << 14,
 	SEG_G = 1 << 15,
-	/* What SYSCALL and its kin load without reading a table, beside DPL and what CS and SS differ
-	   by. */
+	/* What SYSCALL and its kin load without reading a table, beside DPL and what CS and SS
+	   differ by. */
 	SEG_FLAT = SEG_P | SEG_S | SEG_A | SEG_RW | SEG_G,
 };
 

@@ -51,8 +51,8 @@ enum { SYSRET_FLAGS = 0x3c7fd7 };
 
 /* What a walk found: kept step by step for the autopsy and "explain". */
 struct page_walk {
-	gpa_t gpa;				  /* of lin itself */
-	u8 page_bits;				  /* 12, 21, 22, 30 */
+	gpa_t gpa;			     /* of lin itself */
+	u8 page_bits;			     /* 12, 21, 22, 30 */
 	bool user, writable, exec, accessed; /* accumulated over the levels */
 	bool global, dirty;
 	unsigned nr_steps;
