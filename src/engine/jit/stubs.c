@@ -122,6 +122,15 @@ void stub_compare_pending(struct emit *e)
 				   .imm_size = 1});
 }
 
+/* From a routine that was called, at the jump: drop two words, and out. */
+static void drop_and_leave(struct emit *e, u8 *jump, const u8 *leave)
+{
+	patch_here(jump, e->p);
+	emit_rsp_add(e, 16);
+	stub_load_guest(e);
+	emit_jump_to(e, leave);
+}
+
 /* Called. */
 static void make_exec(struct emit *e, const u8 *leave)
 {
@@ -134,11 +143,7 @@ static void make_exec(struct emit *e, const u8 *leave)
 	stub_load_guest(e);
 	emit_rsp_add(e, 8);
 	emit8(e, 0xc3);
-	/* Code died: drop the two words, and out. */
-	patch_here(gone, e->p);
-	emit_rsp_add(e, 16);
-	stub_load_guest(e);
-	emit_jump_to(e, leave);
+	drop_and_leave(e, gone, leave); /* code died */
 }
 
 /* Called: back to the code, which asks once more, or out. */
@@ -157,10 +162,7 @@ static void make_straddle(struct emit *e, const u8 *leave)
 	stub_load_guest(e);
 	emit_rsp_add(e, 8);
 	emit8(e, 0xc3);
-	patch_here(gone, e->p);
-	emit_rsp_add(e, 16);
-	stub_load_guest(e);
-	emit_jump_to(e, leave);
+	drop_and_leave(e, gone, leave);
 }
 
 /* To the code that RAX names, or out. */
@@ -241,10 +243,7 @@ static u8 *make_vec_ready(struct emit *e, const struct jit_stubs *s, unsigned le
 	emit_rsp_add(e, 8);
 	patch_here(ready, e->p);
 	emit8(e, 0xc3);
-	patch_here(refused, e->p);
-	emit_rsp_add(e, 16);
-	stub_load_guest(e);
-	emit_jump_to(e, s->leave);
+	drop_and_leave(e, refused, s->leave);
 	return at;
 }
 
@@ -433,6 +432,16 @@ static void fill_page(struct emit *e, i32 slot, u32 tag)
 	patch_here(no, e->p);
 }
 
+/* In what is called: fn(cpu, T0), and all but T0 and T1 is as it was: remember_vec() came first. */
+static void call_between(struct emit *e, const void *fn)
+{
+	emit_rsp_add(e, -8);
+	call_c(e, fn);
+	emit_rsp_add(e, 8);
+	restore_vec(e);
+	stub_load_guest(e);
+}
+
 /* Called by page_miss, once in a while: T0 is kept. */
 static u8 *make_sample(struct emit *e)
 {
@@ -441,11 +450,7 @@ static u8 *make_sample(struct emit *e)
 	remember_vec(e);
 	emit_store_slot(e, H_T0, CPU_OFF(jit_lin));
 	emit_bytes(e, (u8[]){0x4c, 0x8b, 0x54, 0x24, 8}, 5); /* mov r10, [rsp + 8] */
-	emit_rsp_add(e, -8);
-	call_c(e, (const void *)jit_sample);
-	emit_rsp_add(e, 8);
-	restore_vec(e);
-	stub_load_guest(e);
+	call_between(e, (const void *)jit_sample);
 	emit_load_slot(e, H_T0, CPU_OFF(jit_lin));
 	emit8(e, 0xc3);
 	return at;
@@ -459,11 +464,7 @@ static u8 *make_try_way(struct emit *e)
 	emit_store_slot(e, H_T1, CPU_OFF(jit_op));
 	remember_vec(e);
 	emit_load_slot(e, H_T0, CPU_OFF(jit_op));
-	emit_rsp_add(e, -8);
-	call_c(e, (const void *)jit_try_way);
-	emit_rsp_add(e, 8);
-	restore_vec(e);
-	stub_load_guest(e);
+	call_between(e, (const void *)jit_try_way);
 	emit_load_slot(e, H_T1, CPU_OFF(jit_op));
 	emit8(e, 0xc3);
 	return at;
