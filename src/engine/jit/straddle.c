@@ -53,6 +53,9 @@ void tr_find_straddle(struct tr *t, struct x86_cpu *cpu)
 		b->peek[0].len = (u16)first;
 		return;
 	}
+	/* Its bytes are compared in memory itself, which a comparison in lockstep leaves alone. */
+	if (t->j->lockstep)
+		return;
 	if (!cpu || !t->page || !goes_on(last) || off >= PAGE_SIZE_4K || first >= MAX_INSN ||
 	    t->j->soft->split[off / 64] >> (off % 64) & 1)
 		return;
