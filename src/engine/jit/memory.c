@@ -493,14 +493,25 @@ static void emit_rejoin(struct tr *t, const struct cold *c)
 	emit_jump_to(&t->e, c->back);
 }
 
+/*
+ * Whose last step is that of the copies.  Where the pin that was valid is not used any more another
+ * one may have taken its place, which is not there either.
+ */
+static const struct cold *cold_end(const struct tr *t, const struct cold *c)
+{
+	const struct cold *end = c;
+
+	while (end->pin >= 0 && t->cold[end->pin].last >= end->last)
+		end = &t->cold[end->pin];
+	return end;
+}
+
 static void emit_one_cold(struct tr *t, unsigned n)
 {
-	const struct cold *c = &t->cold[n], *end = c;
+	const struct cold *c = &t->cold[n], *end = cold_end(t, c);
 	bool small = t->small;
 	unsigned i = c->first;
 
-	if (c->pin >= 0 && t->cold[c->pin].last >= c->last)
-		end = &t->cold[c->pin];
 	for (unsigned k = 0; k < c->nr_from; k++)
 		if (c->from[k])
 			patch_here(c->from[k], t->e.p);
