@@ -29,7 +29,11 @@
  *     first poll, with cpu->st as it is at st.rip: lockstep.c compares it there with the
  *     interpreter.  So no instruction may run twice between two polls, and every memory access
  *     goes by cpu->view, or by what is forgotten whenever soft_view_changed() is called.
- *  8. What lockstep_repeats() says cannot be run twice (time, random numbers, the TLB) runs by
+ *  8. 32-bit code is translated if it is a user's under a 64-bit kernel, and runs only while
+ *     ES, CS, SS and DS are flat (jit_runs_here()).  Whatever loads a segment goes to C, and all
+ *     who come from there ask.  The upper halves of registers hold anything; linear addresses
+ *     and RIP have 32 bits wherever they are formed.
+ *  9. What lockstep_repeats() says cannot be run twice (time, random numbers, the TLB) runs by
  *     its exec function where j->lockstep is set.
  */
 #ifndef ENGINE_JIT_H
@@ -93,7 +97,20 @@ struct jit_member {
 	struct jit_member *next;
 };
 
-/* Routines that all code shares.  "op": T1 is the address of the struct op. */
+/* Routines for branches.  "op": T1 is the address of the struct op. */
+struct jit_flow {
+	u8 *ret;       /* op */
+	u8 *push_next; /* called, op: pushes the address behind it */
+	u8 *far_taken; /* op: a direct branch to another page */
+	u8 *far_next;  /* op: on to the next page */
+	u8 *far_call;  /* op */
+	u8 *jump_to;   /* op, T0: where to */
+	u8 *call_to;   /* op, T0: where to */
+	/* T1: the link, that is a way which is not known to be good: as far_... with its op. */
+	u8 *way_taken, *way_next, *way_call;
+};
+
+/* Routines that all code shares.  "op": as above. */
 struct jit_stubs {
 	u64 (*enter)(struct x86_cpu *cpu, const u8 *code);
 	u8 *leave;	  /* st.rip is set */
@@ -119,17 +136,9 @@ struct jit_stubs {
 	 * above": T0 is the host address and T1 = host - linear address.  Else there is none.
 	 */
 	u8 *page_miss[2 /* user */][PAGE_SLOTS][2 /* write */];
-	u8 *slow;      /* jumped to with a return address: as check where there is no entry */
-	u8 *ret;       /* op */
-	u8 *push_next; /* called, op: pushes the address behind it */
-	u8 *far_taken; /* op: a direct branch to another page */
-	u8 *far_next;  /* op: on to the next page */
-	u8 *far_call;  /* op */
-	u8 *jump_to;   /* op, T0: where to */
-	u8 *call_to;   /* op, T0: where to */
-	/* T1: the link, that is a way which is not known to be good: as far_... with its op. */
-	u8 *way_taken, *way_next, *way_call;
-	u8 *syscall, *sysret; /* op: with all that follows */
+	u8 *slow; /* jumped to with a return address: as check where there is no entry */
+	struct jit_flow flow[2]; /* of 64-bit code, of 32-bit code */
+	u8 *syscall, *sysret;	 /* op: with all that follows */
 	/* Called, by log2 of the size: NE: the rest is for the exec function.  T0, T1 and flags. */
 	u8 *rep_movs[4], *rep_stos[4];
 	u8 *try_way; /* called, T1: the link, is kept */
@@ -163,6 +172,25 @@ struct jit {
 };
 
 extern const struct engine_ops jit_engine; /* for engines.c */
+
+/* Is code of that kind translated? */
+static inline bool jit_can_translate(block_key key)
+{
+	unsigned size = key & KEY_CODE_SIZE;
+
+	return size == CODE64 || (size == CODE32 && key & KEY_USER && !(key & KEY_LIMITED));
+}
+
+/* May translated code of the kind that runs now be entered? */
+static inline bool jit_runs_here(const struct x86_cpu *cpu)
+{
+	enum { FLAT = 1 << SEG_ES | 1 << SEG_SS | 1 << SEG_DS };
+
+	if (__builtin_expect(cpu->code64, 1))
+		return true;
+	return cpu->long_mode && jit_can_translate(soft_cpu(cpu)->key) &&
+	       (cpu->seg_flat & FLAT) == FLAT && !cpu->seg_base[SEG_CS] && cpu->stack_size == 4;
+}
 
 static inline struct jit *jit_of(const struct soft *s)
 {

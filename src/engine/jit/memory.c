@@ -46,7 +46,7 @@ static const struct {
 };
 
 /* General registers that op may write; more than it does if need be. */
-static u32 writes(const struct op *op)
+static u32 writes(const struct tr *t, const struct op *op)
 {
 	const struct insn *in = tr_insn(op);
 	u32 regs = 0;
@@ -55,7 +55,7 @@ static u32 writes(const struct op *op)
 		if (implicit[i].exec == in->fn)
 			regs |= implicit[i].writes;
 	regs |= bit_of(op->reg >> 3);
-	if (tr_is_bmi(op))
+	if (tr_is_bmi(t, op))
 		regs |= bit_of(op->vvvv >> 3);
 	if (!(op->flags & OP_MEM))
 		regs |= bit_of(op->rm >> 3);
@@ -63,7 +63,7 @@ static u32 writes(const struct op *op)
 }
 
 /* Does op leave base what it was, plus *delta? */
-static bool adjusts(const struct op *op, unsigned base, i32 *delta)
+static bool adjusts(const struct tr *t, const struct op *op, unsigned base, i32 *delta)
 {
 	exec_fn *fn = tr_insn(op)->fn;
 	bool imm = op->form == FORM_RM_IMM && !(op->flags & OP_MEM) && op->rm == base * 8 &&
@@ -88,7 +88,7 @@ static bool adjusts(const struct op *op, unsigned base, i32 *delta)
 		 fn == exec_mov)
 		return true; /* a store */
 	else
-		return !(writes(op) & bit_of(base));
+		return !(writes(t, op) & bit_of(base));
 	return true;
 }
 
@@ -98,7 +98,7 @@ void tr_track_pin(struct tr *t, const struct op *op)
 
 	if (!t->pin.valid)
 		return;
-	if (adjusts(op, t->pin.base, &delta))
+	if (adjusts(t, op, t->pin.base, &delta))
 		t->pin.delta += delta;
 	else
 		t->pin.valid = false;
@@ -176,7 +176,7 @@ static struct pin plan(const struct tr *t, const struct want *first)
 		struct want w;
 		bool other;
 
-		if (!tr_is_native(op))
+		if (!tr_is_native(t, op))
 			break;
 		if (k > t->i && wants(op, &w)) {
 			other = w.base != p.base;
@@ -185,7 +185,7 @@ static struct pin plan(const struct tr *t, const struct want *first)
 			if (!other)
 				p.planned = (u16)k;
 		}
-		if (!adjusts(op, p.base, &d))
+		if (!adjusts(t, op, p.base, &d))
 			break;
 		delta += d;
 	}
@@ -360,12 +360,23 @@ static int in_reg(struct tr *t, unsigned g, unsigned scratch)
 	return (int)scratch;
 }
 
+static bool is_moffs(const struct op *op)
+{
+	return op->flags & OP_EA_SLOW && !op->modrm && op->base == GPR_ZERO &&
+	       op->index == GPR_ZERO;
+}
+
 void tr_ea(struct tr *t, const struct op *op)
 {
+	if (is_moffs(op)) {
+		emit_mov_imm(&t->e, H_T0, op->imm);
+		return;
+	}
+
 	int base = op->base == GPR_ZERO ? -1 : in_reg(t, op->base, H_T0);
 	int index = op->index == GPR_ZERO ? -1 : in_reg(t, op->index, base == H_T0 ? H_T1 : H_T0);
 
-	emit_lea(&t->e, H_T0, base, index, op->scale, op->disp);
+	emit_address(&t->e, op->asize, H_T0, base, index, op->scale, op->disp);
 }
 
 static void add_segment(struct tr *t, const struct op *op)
@@ -389,18 +400,18 @@ static unsigned page_slot(const struct op *op)
 }
 
 /* Is scratch needed for the register operand? */
-static bool needs_temp(const struct op *op)
+static bool needs_temp(const struct tr *t, const struct op *op)
 {
 	const struct insn *in = tr_insn(op);
 	bool general = operands[in->dst].kind == OK_REG || operands[in->src].kind == OK_REG;
 
-	return tr_is_bmi(op) || (tr_home(op->reg >> 3) < 0 && (general || !tr_is_vec(op)));
+	return tr_is_bmi(t, op) || (tr_home(op->reg >> 3) < 0 && (general || !tr_is_vec(t, op)));
 }
 
 /* Better to leave the pin alone, since it will be wanted again, and op can do without T1? */
 static bool spares_pin(const struct tr *t, const struct op *op, unsigned base)
 {
-	return t->pin.valid && t->pin.base != base && t->pin.planned > t->i && !needs_temp(op);
+	return t->pin.valid && t->pin.base != base && t->pin.planned > t->i && !needs_temp(t, op);
 }
 
 void tr_memory(struct tr *t, const struct op *op, unsigned size, bool write, unsigned align)
@@ -435,17 +446,27 @@ void tr_memory_from_t0(struct tr *t, const struct op *op, unsigned size, bool wr
 
 static void plain(struct tr *t, const struct op *op, const struct want *w)
 {
-	if (t->small) {
-		emit_lea(&t->e, H_T0, tr_home(w->base), -1, 0, w->disp);
-		by_call(t, op, w->size, w->write, 1);
+	if (!t->small && !t->narrow) {
+		by_base(t, op, w, 1);
 		return;
 	}
-	by_base(t, op, w, 1);
+	if (!t->small)
+		before_check(t, op);
+	emit_address(&t->e, t->word, H_T0, tr_home(w->base), -1, 0, w->disp);
+	if (t->small)
+		by_call(t, op, w->size, w->write, 1);
+	else
+		by_t0(t, op, w->base, w->size, w->write, 1);
 }
 
 void tr_stack(struct tr *t, const struct op *op, i32 disp, unsigned size, bool write)
 {
 	plain(t, op, &(struct want){RSP, disp, size, write});
+}
+
+void tr_move_stack(struct tr *t, i32 by)
+{
+	emit_address(&t->e, t->word, H_GUEST_RSP, H_GUEST_RSP, -1, 0, by);
 }
 
 void tr_at_register(struct tr *t, const struct op *op, unsigned g, unsigned size, bool write)

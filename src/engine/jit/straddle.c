@@ -29,9 +29,9 @@ static const u8 *next_in_region(const struct jit *j, const struct block *b)
 }
 
 /* May what stands behind op come next? */
-static bool goes_on(const struct op *op)
+static bool goes_on(const struct tr *t, const struct op *op)
 {
-	return (tr_insn(op)->fn == exec_jcc && op->size == 8) ||
+	return (tr_insn(op)->fn == exec_jcc && op->size == t->word) ||
 	       !(tr_insn(op)->attr & (A_ENDS | A_SYNC));
 }
 
@@ -49,7 +49,7 @@ void tr_find_straddle(struct tr *t, struct x86_cpu *cpu)
 		b->peek[0].len = (u16)first;
 		return;
 	}
-	if (!cpu || !t->page || !goes_on(last) || off >= PAGE_SIZE_4K || first >= MAX_INSN ||
+	if (!cpu || !t->page || !goes_on(t, last) || off >= PAGE_SIZE_4K || first >= MAX_INSN ||
 	    t->j->soft->split[off / 64] >> (off % 64) & 1)
 		return;
 	next = next_in_region(t->j, b);
@@ -61,7 +61,7 @@ void tr_find_straddle(struct tr *t, struct x86_cpu *cpu)
 	for (unsigned i = 0; i < MAX_INSN; i++)
 		s.bytes[i] = (u8)ram_load(
 			i < first ? b->host - b->page_off + off + i : next + i - first, 1);
-	if (x86_decode(s.bytes, MAX_INSN, CODE64, off, &s.op) <= 0 ||
+	if (x86_decode(s.bytes, MAX_INSN, b->key & KEY_CODE_SIZE, off, &s.op) <= 0 ||
 	    off + s.op.len <= PAGE_SIZE_4K || !x86_has(cpu, insns[s.op.row].feature))
 		return;
 	kept = jit_meta_alloc(t->j, sizeof(*kept));

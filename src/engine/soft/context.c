@@ -81,7 +81,7 @@ static unsigned jump_page(u64 lin)
 
 void soft_add_jump(struct soft_cpu *sc, u64 lin, const void *code)
 {
-	struct jumps *j = &sc->ctx->jumps[!!(sc->key & KEY_USER)];
+	struct jumps *j = soft_jumps(sc);
 	const struct ex_ent *x = soft_ex(sc->ctx, lin);
 	const struct jc_ent *b = &sc->ctx->jc[jc_index(lin)];
 	bool known = x->tag == ((lin & ~0xfffull) | is_user(sc->cpu));
@@ -104,7 +104,7 @@ void soft_add_jump(struct soft_cpu *sc, u64 lin, const void *code)
 
 static u64 *way_of(struct soft_cpu *sc, unsigned way)
 {
-	return &sc->ctx->jumps[!!(sc->key & KEY_USER)].ways[way % NR_WAYS];
+	return &soft_jumps(sc)->ways[way % NR_WAYS];
 }
 
 void soft_add_way(struct soft_cpu *sc, unsigned way)
@@ -171,6 +171,14 @@ static void ctx_clear(struct soft_ctx *c)
 	memset(c->large, 0, sizeof(c->large));
 	c->large_gibs = 0;
 	jc_clear(c);
+}
+
+/* One that holds zeros, or what was there before: neither is empty. */
+static void ctx_clear_new(struct soft_ctx *c)
+{
+	for (unsigned k = 0; k < ARRAY_SIZE(c->jumps); k++)
+		c->jumps[k].used = true;
+	ctx_clear(c);
 }
 
 /* Empty the entries that have a bit, and clear the bits. */
@@ -291,8 +299,7 @@ static struct soft_ctx *ctx_get(struct soft_cpu *sc, u16 pcid)
 		if (!c) /* out of memory: the first context always exists */
 			c = sc->ctxs[0];
 		c->soft = sc->soft;
-		c->jumps[0].used = c->jumps[1].used = true; /* zero is not empty */
-		ctx_clear(c);
+		ctx_clear_new(c);
 		c->pcid = pcid;
 		c->valid = true;
 	}
@@ -326,7 +333,7 @@ void soft_view_changed(struct x86_cpu *cpu)
 	sc->slow_access = soft_aligned_only(cpu) || soft_watches_data(cpu);
 	sc->key = (block_key)(cpu->code_size | (is_user(cpu) ? KEY_USER : 0) |
 			      (!cpu->code64 && cpu->st.seg[SEG_CS].limit != ~0u ? KEY_LIMITED : 0));
-	cpu->jump_cache = soft_jumps(sc);
+	cpu->jump_cache = soft_jumps(sc)->ent;
 	if (sc->slow_access || sc->shadow)
 		pages_clear(cpu);
 	for (unsigned ac = 0; ac < 2; ac++) {
@@ -498,9 +505,8 @@ int soft_cpu_init(struct vcpu *v, struct err *e)
 	sc->shot = shot;
 	sc->ctxs[0] = sc->ctx = c;
 	c->soft = s;
-	c->jumps[0].used = c->jumps[1].used = true;
 	c->valid = true;
-	ctx_clear(c);
+	ctx_clear_new(c);
 	view_clear(&sc->no_view);
 	cpu->soft = sc;
 	cpu->pages_used = true; /* zero is not empty */

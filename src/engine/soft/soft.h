@@ -120,7 +120,7 @@ struct jc_ent { /* jump cache: linear address to block, for one context */
 };
 
 /*
- * A translator's jump cache: 64-bit code that runs at lin, in the mode of the table.  An entry may
+ * A translator's jump cache: code that runs at lin, in the mode of the table.  An entry may
  * also be in the place next to its own (index ^ 1), where a newer one put it.
  */
 enum { JUMP_BITS = 12, JUMP_ENTRIES = 1 << JUMP_BITS, JUMP_PAGE_BITS = 9 };
@@ -136,7 +136,7 @@ struct jump_ent {
  */
 enum { NR_WAYS = 1024, MAX_WAY = NR_WAYS * (PAGE_SIZE_4K - 1) };
 
-/* That of kernel or user mode, with what is known of its entries, so as to keep what is good. */
+/* That of one of the modes, with what is known of its entries, so as to keep what is good. */
 struct jumps {
 	struct jump_ent ent[JUMP_ENTRIES] __attribute__((aligned(64)));
 	u64 ways[NR_WAYS];
@@ -145,6 +145,12 @@ struct jumps {
 	bool half[2]; /* ... in the lower, the upper of the address space */
 	u64 large;    /* hashes of GiBs with entries in large pages */
 };
+
+/*
+ * The modes, for which the same address may be other code.  Translated code goes from the first to
+ * the second and back by itself (jit/ring.c).
+ */
+enum { JUMPS_KERNEL, JUMPS_USER, JUMPS_COMPAT, NR_JUMPS };
 
 struct ex_ent {	 /* instruction TLB */
 	u64 tag; /* page | user; all ones: invalid */
@@ -174,7 +180,7 @@ struct soft_ctx {
 	u64 region_delta[NR_REGIONS + 1]; /* linear - host address */
 	struct ex_ent ex[EX_ENTRIES];
 	struct jc_ent jc[JC_ENTRIES];
-	struct jumps jumps[2]; /* kernel, user */
+	struct jumps jumps[NR_JUMPS];
 };
 
 /* An instruction across the end of a page is in no block that is shared: one that a CPU met. */
@@ -389,9 +395,13 @@ struct block *soft_one_shot(struct x86_cpu *cpu);
 void soft_code_written(struct soft *s, const void *p, u64 len);
 
 /* The translator's jump cache for the code that runs now. */
-static inline struct jump_ent *soft_jumps(const struct soft_cpu *sc)
+static inline struct jumps *soft_jumps(const struct soft_cpu *sc)
 {
-	return sc->ctx->jumps[!!(sc->key & KEY_USER)].ent;
+	unsigned n = !(sc->key & KEY_USER)		   ? JUMPS_KERNEL
+		     : (sc->key & KEY_CODE_SIZE) == CODE64 ? JUMPS_USER
+							   : JUMPS_COMPAT;
+
+	return &sc->ctx->jumps[n];
 }
 
 /* A multiplication, since translated code does it in two instructions. */
@@ -405,7 +415,7 @@ static inline unsigned jump_index(u64 lin)
 /* Where code for lin is entered that runs where the CPU is, as far as is known there; or NULL. */
 static inline const void *soft_find_jump(const struct soft_cpu *sc, u64 lin)
 {
-	const struct jump_ent *e = soft_jumps(sc);
+	const struct jump_ent *e = soft_jumps(sc)->ent;
 	unsigned i = jump_index(lin);
 
 	return e[i].lin == lin ? e[i].code : e[i ^ 1].lin == lin ? e[i ^ 1].code : NULL;
