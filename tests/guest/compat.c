@@ -7,12 +7,13 @@
  * Source: SDM volume 1, "Modes of Operation"; volume 3A, "Compatibility Mode", "Protection".
  *
  * qemu fs-limit*: TCG does not check segment limits
+ * qemu gs-wraps*: likewise
  */
 #include "apic.h"
 #include "guest.h"
 #include "paging.h"
 
-enum { ROUNDS = 5000, S_DATA = 0, S_CODE, S_STACK16, S_SMALL, SYSTEM_CALL = 0x80 };
+enum { ROUNDS = 5000, S_DATA = 0, S_CODE, S_STACK16, S_SMALL, S_WIDE, SYSTEM_CALL = 0x80 };
 /* EBP counts. */
 #define BEGIN "mov $5000, %ebp\n1:\n"
 #define END "dec %ebp\njnz 1b\n" DONE_INSN
@@ -266,6 +267,14 @@ CODE32(fs_gs, "mov %ebx, %fs\nmov %ecx, %gs\nxor %eax, %eax\n" BEGIN
 	      "add %eax, %fs:0x20\nadd %cs:0x10(%edi), %eax\nmov $-16, %edx\n"
 	      "add %gs:0x20(%edx), %eax\n" END)
 CODE32(fs_limit, BEGIN "mov %ebp, %esi\nshl $4, %esi\nmov %fs:0xfff0(%esi), %al\n" END)
+/* ... that only the end of 4 GiB limits, as for what is thread-local: below the base. */
+LABEL(gs_end);
+CODE32(gs_wide, "mov %ebx, %gs\nxor %eax, %eax\n" BEGIN
+		"mov $-8, %esi\nadd %gs:4(%esi), %eax\nadd %eax, %gs:0x20\ncall *%gs:0x30\n"
+		"btsl %ebp, %gs:0x40\naddl $1, %gs:(%esi)\n" END "gs_function: inc %eax\nret\n"
+		".globl gs_function\n")
+CODE32(gs_wraps, "mov %ebx, %gs\nmov $-16, %esi\nxor %ecx, %ecx\n" BEGIN
+		 "cmp $1, %ebp\ncmove %edx, %ecx\ngs_end: mov %gs:(%esi,%ecx), %eax\n" END)
 /* DS is flat, and not, by turns. */
 LABEL(not_flat);
 CODE32(ds_changes, "xor %eax, %eax\n" BEGIN
@@ -295,6 +304,29 @@ static u16 user_segment(unsigned slot, u64 desc)
 	return gdt_put(slot, desc) | 3;
 }
 
+extern const u8 gs_function[];
+
+static void wide_segment(u16 wide)
+{
+	struct ctx c = begin(gs_wide, DIRT);
+
+	memset(data, 0, sizeof(data));
+	data[0xfc] = 2;
+	*(u32 *)(data + 0x130) = (u32)(reg_t)gs_function;
+	c.bx = DIRT | wide;
+	run("gs-wide", &c, 3 * ROUNDS);
+	check("gs-wide-stored", *(u32 *)(data + 0x120),
+	      3 * (ROUNDS * (ROUNDS - 1) / 2) + 2 * ROUNDS);
+	check("gs-wide-bits", *(u32 *)(data + 0x140), ~1u);
+	check("gs-wide-below", *(u32 *)(data + 0xf8), ROUNDS);
+	c = begin(gs_wraps, DIRT);
+	c.bx = DIRT | wide;
+	c.dx = DIRT | 14;
+	ctx_run(&c);
+	check_trap("gs-wraps", &c, GP, 0, gs_end);
+	check("gs-wraps-ebp", (u32)c.bp, 1);
+}
+
 static void segments(void)
 {
 	u32 flags = SEG_32 | DPL(3);
@@ -304,6 +336,8 @@ static void segments(void)
 		user_segment(S_STACK16, descriptor((u32)(reg_t)data, 0xffff, SEG_DATA_RW | DPL(3)));
 	u16 small =
 		user_segment(S_SMALL, descriptor((u32)(reg_t)data, 0xffef, SEG_DATA_RW | flags));
+	u16 wide = user_segment(S_WIDE, descriptor((u32)(reg_t)data + 0x100, 0xfffff,
+						   SEG_DATA_RW | SEG_4K | flags));
 	static struct far to_base, to_none;
 	struct ctx c = begin(fs_gs, DIRT);
 	u32 at, word_4, esp;
@@ -322,6 +356,8 @@ static void segments(void)
 	check_trap("fs-limit", &c, GP, 0, fs_limit + 10);
 	check("fs-limit-ebp", (u32)c.bp, ROUNDS);
 	asm volatile("mov %0, %%fs" ::"r"((u32)SEL_UDATA));
+
+	wide_segment(wide);
 
 	c = begin(ds_changes, DIRT);
 	memset(data, 0, sizeof(data));

@@ -379,17 +379,36 @@ void tr_ea(struct tr *t, const struct op *op)
 	emit_address(&t->e, op->asize, H_T0, base, index, op->scale, op->disp);
 }
 
-static void add_segment(struct tr *t, const struct op *op)
+/*
+ * T0: offset of size bytes in FS or GS, in 32-bit code.  They go on if nothing but the end of
+ * 4 GiB limits the segment.
+ */
+static void check_limit(struct tr *t, const struct op *op, unsigned size)
 {
-	if (op->seg >= SEG_FS)
-		emit_op_slot(&t->e, 0x03, H_T0,
-			     (i32)(offsetof(struct x86_cpu, seg_base) + 8 * op->seg));
+	struct cold *c = tr_new_cold(t);
+
+	c->leaves = tr_insn(op)->attr & A_ENDS;
+	emit_test_bits(&t->e, CPU_OFF(seg_wide), (u8)(1 << op->seg));
+	c->from[c->nr_from++] = emit_jcc(&t->e, 4);
+	emit_bytes(&t->e, (u8[]){0x41, 0x83, 0xfa, (u8)-size}, 4); /* cmp r10d, */
+	c->from[c->nr_from++] = emit_jcc(&t->e, 7);
 }
 
-static void linear_address(struct tr *t, const struct op *op)
+static void add_segment(struct tr *t, const struct op *op, unsigned size)
+{
+	if (op->seg < SEG_FS)
+		return;
+	if (t->narrow)
+		check_limit(t, op, size);
+	emit_op_slot(&t->e, 0x03, H_T0, (i32)(offsetof(struct x86_cpu, seg_base) + 8 * op->seg));
+	if (t->narrow)
+		emit_move(&t->e, 4, H_T0, H_T0);
+}
+
+static void linear_address(struct tr *t, const struct op *op, unsigned size)
 {
 	tr_ea(t, op);
-	add_segment(t, op);
+	add_segment(t, op, size);
 }
 
 static unsigned page_slot(const struct op *op)
@@ -422,7 +441,7 @@ void tr_memory(struct tr *t, const struct op *op, unsigned size, bool write, uns
 		/* The segment's base is added: flags are lost. */
 		if (op->seg >= SEG_FS)
 			before_check(t, op);
-		linear_address(t, op);
+		linear_address(t, op, size);
 		by_call(t, op, size, write, align);
 		return;
 	}
@@ -431,13 +450,13 @@ void tr_memory(struct tr *t, const struct op *op, unsigned size, bool write, uns
 		return;
 	}
 	before_check(t, op);
-	linear_address(t, op);
+	linear_address(t, op, size);
 	by_t0(t, op, page_slot(op), size, write, align);
 }
 
 void tr_memory_from_t0(struct tr *t, const struct op *op, unsigned size, bool write)
 {
-	add_segment(t, op);
+	add_segment(t, op, size);
 	if (t->small)
 		by_call(t, op, size, write, 1);
 	else

@@ -188,14 +188,13 @@ void tr_track_pin(struct tr *t, const struct op *op);
 
 /*
  * Can op's address, if it has one, be computed by tr_ea()?  That is: all but 16 bits, what is
- * relative to RIP with less than 64, and in less than 64 bits segments that may not be flat.
+ * relative to RIP with less than 64, and data in a segment of code.
  */
 static inline bool tr_has_plain_ea(const struct op *op)
 {
 	if (!(op->flags & OP_EA_SLOW))
 		return !(op->flags & OP_MEM) || op->asize == 8;
-	return op->asize == 4 && op->base != GPR_PC &&
-	       (op->seg == SEG_ES || op->seg == SEG_SS || op->seg == SEG_DS);
+	return op->asize == 4 && op->base != GPR_PC && op->seg != SEG_CS;
 }
 
 /* Effective address of op into T0, without the segment's base. */
