@@ -479,7 +479,13 @@ def test_user_copy(env):
     kernel_module(env, 'amd64', 'test_user_copy', '', 'test_user_copy: tests passed')
 
 
-# The translator leaves 32-bit code to the interpreter: one run shows both.
+@boot_test(300, engines=('interp', 'jit', 'jit,hot=1'))
+def compat(env):
+    """A 32-bit userland under a 64-bit kernel."""
+    compare_with_native(env, busybox='busybox-i386')
+
+
+# The translator leaves 32-bit kernels to the interpreter: one run shows both.
 @boot_test(300, engines=('jit',))
 def i686_pae(env):
     """Debian's 32-bit kernel with a 32-bit userland does the same work."""

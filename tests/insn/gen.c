@@ -374,6 +374,17 @@ static void single(struct test_case *c)
 	gen_put_code(c);
 }
 
+/* What 64-bit code may have left for 32-bit code, and segments that are flat but for the base. */
+static void dirty_regs(struct regs *r)
+{
+	if (one_in(2))
+		for (unsigned i = 0; i < 16; i++)
+			r->gpr[i] |= i < 8 ? rnd() << 32 : rnd();
+	r->fs = r->gs = one_in(16) ? 0 : one_in(8) ? SEL_DATA16 : SEL_DATA;
+	r->fs_base = (u32)(one_in(4) ? 0 - rnd() % 256 : rnd() % 256);
+	r->gs_base = one_in(2) ? 0 : rnd() % 256;
+}
+
 void gen_case(u64 seed, u64 number, struct test_case *c)
 {
 	rng = seed ^ (number + 1) * 0x9e3779b97f4a7c15ull;
@@ -391,7 +402,7 @@ void gen_case(u64 seed, u64 number, struct test_case *c)
 		return;
 	}
 	if (cfg.wild)
-		c->mode = one_in(6) ? MODE32 : MODE64;
+		c->mode = !one_in(3) ? MODE64 : one_in(16) ? MODE32_LDT : MODE32;
 	else
 		c->mode = pick_mode();
 	c->ring0 = cfg.wild && c->mode == MODE64 && one_in(2);
@@ -399,6 +410,8 @@ void gen_case(u64 seed, u64 number, struct test_case *c)
 	random_fx(c->in.fx);
 	random_vectors(&c->in);
 	gen_sequence(c);
+	if (cfg.wild && c->mode != MODE64)
+		dirty_regs(&c->in);
 	place(c);
 	gen_put_code(c);
 }

@@ -50,7 +50,7 @@ static void prefixes(struct test_case *c, const struct insn *in, bool seq, bool 
 		p[n++] = one_in(2) ? 0xf3 : 0xf2;
 	if (one_in(12))
 		p[n++] = 0x67;
-	if (one_in(12) && !seq)
+	if (one_in(12) && (!seq || (gen_cfg()->wild && c->mode != MODE64)))
 		p[n++] = segs[rnd() % sizeof(segs)];
 	if ((in->attr & A_LOCK && mem && one_in(4)) || (!seq && !odd && one_in(100)))
 		p[n++] = 0xf0;

@@ -82,9 +82,63 @@ static void branch(struct test_case *c)
 /* An address further on into a register, and what goes there by it. */
 static void by_register(struct test_case *c, unsigned reg, const u8 *go, unsigned n)
 {
-	put(c, (const u8[]){0x48, 0x8d, (u8)(5 | reg << 3), 0, 0, 0, 0}, 7);
+	if (c->mode == MODE64) {
+		put(c, (const u8[]){0x48, 0x8d, (u8)(5 | reg << 3), 0, 0, 0, 0}, 7);
+	} else { /* call; pop reg; add reg, what is from there to the end; add reg, */
+		put(c, (const u8[]){0xe8, 0, 0, 0, 0, (u8)(0x58 | reg)}, 6);
+		put(c, (const u8[]){0x83, (u8)(0xc0 | reg), 10, 0x81, (u8)(0xc0 | reg), 0, 0, 0, 0},
+		    9);
+	}
 	leads_on(c, 4);
 	put(c, go, n);
+}
+
+/* push cs, eax; retf: to code of the other kind, at the address in RAX. */
+static void to_other_mode(struct test_case *c)
+{
+	if (c->mode == MODE64)
+		by_register(c, RAX, (const u8[]){0x6a, SEL_CS32, 0x50, 0x48, 0xcb}, 5);
+	else
+		by_register(c, RAX, (const u8[]){0x6a, SEL_CS64, 0x50, 0xcb}, 4);
+}
+
+/* mov dx, selector; mov sreg, dx */
+static void load_segment(struct test_case *c)
+{
+	static const u8 sels[] = {SEL_DATA, SEL_DATA, SEL_DATA16, SEL_CS32, 0};
+	static const u8 regs[] = {SEG_ES, SEG_SS, SEG_DS, SEG_FS, SEG_GS};
+
+	put(c, (const u8[]){0x66, 0xba, sels[rnd() % sizeof(sels)], 0}, 4);
+	put(c, (const u8[]){0x8e, (u8)(0xc2 | regs[rnd() % sizeof(regs)] << 3)}, 2);
+}
+
+/* The same for 32-bit code. */
+static void transfer32(struct test_case *c)
+{
+	switch (rnd() % 14) {
+	case 0:
+	case 1: /* call */
+		put(c, (const u8[]){0xe8, 0, 0, 0, 0}, 5);
+		leads_on(c, 4);
+		break;
+	case 2: put(c, (const u8[]){0xc3}, 1); break;			 /* ret */
+	case 3: by_register(c, RAX, (const u8[]){0xff, 0xe0}, 2); break; /* jmp eax */
+	case 4: by_register(c, RDX, (const u8[]){0xff, 0xd2}, 2); break; /* call edx */
+	case 5: by_register(c, RAX, (const u8[]){0x50, 0xc3}, 2); break; /* push eax; ret */
+	case 6:
+		by_register(c, RAX, (const u8[]){0x50, 0xc2, 8, 0}, 4);
+		break; /* ... ret 8 */
+	/* mov [ebx + 16], eax; then by that memory: call, jmp, push and ret */
+	case 7: by_register(c, RAX, (const u8[]){0x89, 0x43, 16, 0xff, 0x53, 16}, 6); break;
+	case 8: by_register(c, RAX, (const u8[]){0x89, 0x43, 16, 0xff, 0x63, 16}, 6); break;
+	case 9: by_register(c, RAX, (const u8[]){0x89, 0x43, 16, 0xff, 0x73, 16, 0xc3}, 7); break;
+	case 10: /* pushf, push cs, eip; iret */
+		by_register(c, RAX, (const u8[]){0x9c, 0x6a, SEL_CS32, 0x50, 0xcf}, 5);
+		break;
+	case 11: to_other_mode(c); break;
+	case 12: load_segment(c); break;
+	default: put(c, (const u8[]){0x0f, one_in(2) ? 0x05 : 0x34}, 2); break;
+	}
 }
 
 /* What goes elsewhere by other ways than a branch. */
@@ -92,7 +146,7 @@ static void transfer(struct test_case *c)
 {
 	u8 ss = c->ring0 && one_in(2) ? SEL_KERNEL_DATA : SEL_DATA;
 
-	switch (rnd() % 11) {
+	switch (rnd() % 12) {
 	case 0: /* call */
 		put(c, (const u8[]){0xe8, 0, 0, 0, 0}, 5);
 		leads_on(c, 4);
@@ -114,6 +168,7 @@ static void transfer(struct test_case *c)
 	case 9:
 		by_register(c, RAX, (const u8[]){0x48, 0x89, 0x43, 16, 0xff, 0x73, 16, 0xc3}, 8);
 		break;
+	case 10: to_other_mode(c); break;
 	default: /* push ss, rsp, flags, cs, rip; iretq */
 		put(c, (const u8[]){0x6a, ss, 0x54, 0x9c, 0x6a, 0}, 6);
 		c->code[c->code_len - 1] = ss == SEL_DATA ? SEL_CS64 : SEL_KERNEL_CS;
@@ -146,6 +201,19 @@ static void loop_end(struct test_case *c, unsigned to)
 	st_le32(img + 5, (u32)rel);
 	put(c, img, 9);
 	c->in.gpr[COUNTER] = 1 + rnd() % 6;
+}
+
+/* sub dword [counter], 1; jnz back */
+static void loop_end32(struct test_case *c, unsigned to)
+{
+	u64 counter = ARENA + PAGE_LAST * PAGE + 0x800;
+	i32 rel = (i32)to - (i32)(c->code_len + 13);
+	u8 img[13] = {0x83, 0x2d, 0, 0, 0, 0, 1, 0x0f, 0x85}, n[4] = {(u8)(1 + rnd() % 6)};
+
+	st_le32(img + 2, (u32)counter);
+	st_le32(img + 9, (u32)rel);
+	put(c, img, 13);
+	poke(c, counter, n, 4);
 }
 
 /* mov byte [rip + n], opcode: to a NOP that stands further on. */
@@ -181,11 +249,11 @@ static void pointers(struct test_case *c)
 void gen_sequence(struct test_case *c)
 {
 	unsigned n = 2 + (unsigned)(rnd() % (MAX_INSNS - 1)), loop = ~0u, mod = 0, slot = 0;
-	bool wide = c->mode == MODE64;
+	bool wide = c->mode == MODE64, wild = gen_cfg()->wild;
 
 	memset(&seq, 0, sizeof(seq));
 	pointers(c);
-	if (wide && one_in(3))
+	if ((wide || wild) && one_in(3))
 		loop = (unsigned)(rnd() % n);
 	while (seq.nr < n) {
 		seq.start[seq.nr] = c->code_len;
@@ -197,8 +265,11 @@ void gen_sequence(struct test_case *c)
 			put(c, (const u8[]){0x90}, 1);
 		} else if (one_in(6) && seq.nr + 1 < n) {
 			branch(c);
-		} else if (gen_cfg()->wild && wide && one_in(10) && seq.nr + 1 < n) {
-			transfer(c);
+		} else if (wild && one_in(10) && seq.nr + 1 < n) {
+			if (wide)
+				transfer(c);
+			else
+				transfer32(c);
 		} else {
 			random_insn(c);
 		}
@@ -213,8 +284,10 @@ void gen_sequence(struct test_case *c)
 	}
 	if (mod)
 		modify(c, mod - 1, slot);
-	if (loop < seq.nr)
+	if (loop < seq.nr && wide)
 		loop_end(c, seq.start[loop]);
+	else if (loop < seq.nr)
+		loop_end32(c, seq.start[loop]);
 	patch_branches(c);
 	c->in.rflags &= ~(u64)FL_AC;
 	c->op = (struct op){0};

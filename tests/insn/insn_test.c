@@ -41,7 +41,7 @@ static bool amd;
 static u8 image[ARENA_SIZE];
 static u64 *ran, *went_on; /* by row */
 static unsigned hiccups;   /* of the host: a preempted case once lost its FS base */
-static u64 wide_cases;	   /* that ran */
+static u64 flat_cases;	   /* that ran, in code that is translated: 64-bit, flat 32-bit */
 static u64 timeouts;	   /* endless loops, and long ones: few, or something is wrong */
 
 /* --- comparing -------------------------------------------------------------------------------- */
@@ -135,7 +135,8 @@ static u64 dead_flags(const struct test_case *c, u64 at, unsigned branches)
 		const struct insn *in;
 		struct op op;
 
-		if (x86_decode(c->code + at, c->code_len - (unsigned)at, CODE64, 0, &op) <= 0)
+		if (x86_decode(c->code + at, c->code_len - (unsigned)at, mode_code_size(c->mode), 0,
+			       &op) <= 0)
 			break;
 		in = &insns[op.row];
 		at += op.len;
@@ -243,7 +244,7 @@ static u64 may_differ(const struct test_case *c, const struct outcome *h)
 {
 	bool fault = h->vector != X86_BP && h->vector != X86_DB;
 
-	return fault && c->mode == MODE64 && guest_translates()
+	return fault && (c->mode == MODE64 || c->mode == MODE32) && guest_translates()
 		       ? dead_flags(c, h->r.rip - c->in.rip, 1)
 		       : 0;
 }
@@ -471,7 +472,7 @@ static bool check_case(const struct test_case *c, bool quiet)
 		print_failure(c, what ? what : "something", again, &h, &g);
 		return false;
 	}
-	wide_cases += c->mode == MODE64;
+	flat_cases += c->mode == MODE64 || c->mode == MODE32;
 	if (!c->seq) {
 		ran[c->op.row]++;
 		went_on[c->op.row] += h.vector == X86_BP || insns[c->op.row].attr & A_ENDS;
@@ -579,9 +580,9 @@ int main(int argc, char **argv)
 				   .row = opts.row,
 				   .patch_no_flags = guest_translates()});
 	bad = run_cases();
-	if (!bad && !opts.one && guest_translates() && guest_translated() < wide_cases) {
-		printf("%llu 64-bit cases, but only %llu blocks were translated\n",
-		       (long long)wide_cases, (long long)guest_translated());
+	if (!bad && !opts.one && guest_translates() && guest_translated() < flat_cases) {
+		printf("%llu cases in flat code, but only %llu blocks were translated\n",
+		       (long long)flat_cases, (long long)guest_translated());
 		bad = 1;
 	}
 	if (!bad && !opts.one && opts.count >= 1000000)

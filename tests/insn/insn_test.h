@@ -98,8 +98,9 @@ struct gen_cfg {
 	bool no_seq;
 	bool patch_no_flags; /* what a sequence changes in itself has nothing to do with flags */
 	/*
-	 * No host has to run it: only sequences, of 64-bit code, in ring 0 too, with what goes
-	 * elsewhere (calls, returns, system calls) among them, and some of 32-bit code.
+	 * No host has to run it: only sequences, of 64-bit code, in ring 0 too, and of 32-bit code,
+	 * with what goes elsewhere (calls, returns, system calls, to code of the other kind) or
+	 * loads segments among them.
 	 */
 	bool wild;
 };

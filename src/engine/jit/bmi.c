@@ -4,11 +4,13 @@
 #include "isa/x86/exec.h"
 #include "isa/x86/fpu/vex.h"
 
-bool tr_is_bmi(const struct op *op)
+bool tr_is_bmi(const struct tr *t, const struct op *op)
 {
 	const struct insn *in = tr_insn(op);
 
-	return map_is_vex(in->map) && !(in->attr & A_AVX) && !(op->flags & OP_EA_SLOW);
+	/* 32-bit code may have VEX.W, which would mean something here. */
+	return map_is_vex(in->map) && !(in->attr & A_AVX) && tr_has_plain_ea(op) &&
+	       !(t->narrow && op->flags & OP_REX_W);
 }
 
 /* The host register for the guest's at byte offset off; scratch if that lives in memory. */

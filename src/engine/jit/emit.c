@@ -139,7 +139,12 @@ void emit_copy_byte(struct emit *e, unsigned scratch, i32 to, i32 from)
 
 void emit_mov_rr(struct emit *e, unsigned to, unsigned from)
 {
-	emit_insn(e, &(struct enc){.w = true,
+	emit_move(e, 8, to, from);
+}
+
+void emit_move(struct emit *e, unsigned size, unsigned to, unsigned from)
+{
+	emit_insn(e, &(struct enc){.w = size == 8,
 				   .opcode = 0x8b,
 				   .reg = (u8)to,
 				   .rm = {.kind = RM_REG, .reg = (u8)from}});
@@ -162,11 +167,17 @@ void emit_mov_imm(struct emit *e, unsigned reg, u64 imm)
 /* base, index: host registers, or -1. */
 void emit_lea(struct emit *e, unsigned to, int base, int index, unsigned scale, i32 disp)
 {
-	u8 rex = (u8)(0x48 | (to >= 8) << 2 | (index >= 8) << 1 | (base >= 8));
+	emit_address(e, 8, to, base, index, scale, disp);
+}
+
+void emit_address(struct emit *e, unsigned size, unsigned to, int base, int index, unsigned scale,
+		  i32 disp)
+{
+	u8 rex = (u8)(0x40 | (size == 8) << 3 | (to >= 8) << 2 | (index >= 8) << 1 | (base >= 8));
 	unsigned mod = base < 0 ? 0 : disp == 0 && (base & 7) != 5 ? 0 : disp == (i8)disp ? 1 : 2;
 
 	if (base >= 0 && index < 0 && disp == 0) {
-		emit_mov_rr(e, to, (unsigned)base);
+		emit_move(e, size, to, (unsigned)base);
 		return;
 	}
 	emit8(e, rex);

@@ -97,9 +97,13 @@ void emit_test_bits(struct emit *e, i32 disp, u8 bits);
 void emit_set_bits(struct emit *e, i32 disp, u8 bits);
 void emit_clear_bits(struct emit *e, i32 disp, u8 bits);
 void emit_copy_byte(struct emit *e, unsigned scratch, i32 to, i32 from);
-void emit_mov_rr(struct emit *e, unsigned to, unsigned from); /* 64 bits */
+void emit_mov_rr(struct emit *e, unsigned to, unsigned from);		   /* 64 bits */
+void emit_move(struct emit *e, unsigned size, unsigned to, unsigned from); /* 8 or 4 bytes */
 void emit_mov_imm(struct emit *e, unsigned reg, u64 imm);
 void emit_lea(struct emit *e, unsigned to, int base, int index, unsigned scale, i32 disp);
+/* The same of size bytes: 4 clear the upper half. */
+void emit_address(struct emit *e, unsigned size, unsigned to, int base, int index, unsigned scale,
+		  i32 disp);
 /* add/cmp/... gs operands: op is the opcode byte of "op r64, r/m64". */
 void emit_op_slot(struct emit *e, u8 opcode, unsigned reg, i32 disp);
 

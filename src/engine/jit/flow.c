@@ -3,8 +3,8 @@
  * flow.c - branches, calls and returns, and what follows a block.
  *
  * Within the page a branch is a jump that is patched once there is code where it leads, and within
- * a region, too.  In traces such a jump leads to any page, behind a comparison (ways).  What else goes
- * to other pages goes through the jump cache; and what is not found there is done by the
+ * a region, too.  In traces such a jump leads to any page, behind a comparison (ways).  What else
+ * goes to other pages goes through the jump cache; and what is not found there is done by the
  * instruction's exec function, which also raises what is due, so nothing is changed before.
  */
 #include "engine/jit/translate.h"
@@ -58,9 +58,10 @@ static void jump_to_kept(struct emit *e)
 				   .rm = {.kind = RM_SLOT, .disp = CPU_OFF(jit_target)}});
 }
 
-static void load_t0_at_t0(struct emit *e)
+/* mov r10, [r10] */
+static void load_t0_at_t0(struct emit *e, unsigned size)
 {
-	emit_bytes(e, (u8[]){0x4d, 0x8b, 0x12}, 3); /* mov r10, [r10] */
+	emit_bytes(e, (u8[]){size == 8 ? 0x4d : 0x45, 0x8b, 0x12}, 3);
 }
 
 static void patch_all(struct emit *e, u8 *const from[], unsigned n)
@@ -71,7 +72,23 @@ static void patch_all(struct emit *e, u8 *const from[], unsigned n)
 }
 
 /* --- shared routines
- * ------------------------------------------------------------------------------ */
+ * ------------------------------------------------------------------------------
+ */
+
+/* Those for 64-bit code, whose words are of 8 bytes, and those for 32-bit code. */
+struct flow_gen {
+	struct emit *e;
+	const struct jit_stubs *s;
+	struct jit_flow *f;
+	u8 word;
+};
+
+/* T0 is an address: what of it counts. */
+static void cut_t0(const struct flow_gen *g)
+{
+	if (g->word == 4)
+		emit_move(g->e, 4, H_T0, H_T0);
+}
 
 /* op r10, [r11 + member of struct op]: 1, 2 or 8 bytes; clobbers nothing else. */
 static void load_member(struct emit *e, unsigned size, unsigned off)
@@ -92,11 +109,18 @@ void stub_next_of_op(struct emit *e)
 	emit_op_slot(e, 0x03, H_T0, CPU_OFF(jit_lin));
 }
 
-/* T1: op.  T0 = where it branches to. */
-static void target_of_op(struct emit *e)
+static void next_of_op(const struct flow_gen *g)
 {
-	stub_next_of_op(e);
-	load_member(e, 8, offsetof(struct op, imm));
+	stub_next_of_op(g->e);
+	cut_t0(g);
+}
+
+/* T1: op.  T0 = where it branches to. */
+static void target_of_op(const struct flow_gen *g)
+{
+	stub_next_of_op(g->e);
+	load_member(g->e, 8, offsetof(struct op, imm));
+	cut_t0(g);
 }
 
 static void keep_op(struct emit *e)
@@ -121,68 +145,76 @@ static void jump_by_cache(struct emit *e, const struct jit_stubs *s)
 	stub_by_kept_op(e, s);
 }
 
-/* T0: address of 8 bytes of the stack, which becomes the host's, or a jump is taken. */
-static u8 *check_stack(struct emit *e, bool write)
+/* T0 = RSP + disp, where a word is: as the host has it, or a jump is taken. */
+static u8 *check_stack(const struct flow_gen *g, i32 disp, bool write)
 {
 	u32 tag = write ? offsetof(struct tlb_view, wr) : 0;
+	struct emit *e = g->e;
 	u8 *miss;
 
+	emit_address(e, g->word, H_T0, H_GUEST_RSP, -1, 0, disp);
 	stub_tlb_entry(e, write);
-	stub_cmp_t0(e, PAGE_SIZE_4K - 8);
+	stub_cmp_t0(e, PAGE_SIZE_4K - g->word);
 	miss = emit_jcc(e, 7);
 	stub_t0_entry(e, 0x03, tag + offsetof(struct tlb_ent, host));
 	return miss;
 }
 
-static void make_ret(struct emit *e, struct jit_stubs *s)
+static void move_stack(const struct flow_gen *g, i32 by)
 {
-	u8 *miss[3];
-
-	s->ret = e->p;
-	keep_op(e);
-	emit_mov_rr(e, H_T0, H_GUEST_RSP);
-	miss[2] = check_stack(e, false);
-	load_t0_at_t0(e);
-	look_up(e, miss);
-	emit_lea(e, H_GUEST_RSP, H_GUEST_RSP, -1, 0, 8);
-	jump_to_entry(e);
-	patch_all(e, miss, 3);
-	stub_by_kept_op(e, s);
+	emit_address(g->e, g->word, H_GUEST_RSP, H_GUEST_RSP, -1, 0, by);
 }
 
-static void make_push_next(struct emit *e, struct jit_stubs *s)
+static void make_ret(const struct flow_gen *g)
 {
+	struct emit *e = g->e;
+	u8 *miss[3];
+
+	g->f->ret = e->p;
+	keep_op(e);
+	miss[2] = check_stack(g, 0, false);
+	load_t0_at_t0(e, g->word);
+	look_up(e, miss);
+	move_stack(g, g->word);
+	jump_to_entry(e);
+	patch_all(e, miss, 3);
+	stub_by_kept_op(e, g->s);
+}
+
+static void make_push_next(const struct flow_gen *g)
+{
+	struct emit *e = g->e;
 	u8 *miss;
 
-	s->push_next = e->p;
+	g->f->push_next = e->p;
 	keep_op(e);
 	stub_next_of_op(e);
 	emit_store_slot(e, H_T0, CPU_OFF(jit_lin));
-	emit_lea(e, H_T0, H_GUEST_RSP, -1, 0, -8);
-	miss = check_stack(e, true);
+	miss = check_stack(g, -g->word, true);
 	emit_load_slot(e, H_T1, CPU_OFF(jit_lin));
-	emit_bytes(e, (u8[]){0x4d, 0x89, 0x1a}, 3); /* mov [r10], r11 */
-	emit_lea(e, H_GUEST_RSP, H_GUEST_RSP, -1, 0, -8);
+	emit_bytes(e, (u8[]){g->word == 8 ? 0x4d : 0x45, 0x89, 0x1a}, 3); /* mov [r10], r11 */
+	move_stack(g, -g->word);
 	emit8(e, 0xc3);
 	patch_here(miss, e->p);
 	emit_bytes(e, (u8[]){0x48, 0x83, 0xc4, 8}, 4); /* add rsp, 8 */
-	stub_by_kept_op(e, s);
+	stub_by_kept_op(e, g->s);
 }
 
 /* A call: T0 is where to, and the op is kept. */
-static void make_call(struct emit *e, const struct jit_stubs *s)
+static void make_call(const struct flow_gen *g)
 {
+	struct emit *e = g->e;
 	u8 *miss[2];
 
 	look_up(e, miss);
 	keep_entry(e);
 	emit_store_slot(e, H_T0, CPU_OFF(st.rip));
 	emit_load_slot(e, H_T1, CPU_OFF(jit_op));
-	emit_call_to(e, s->push_next);
+	emit_call_to(e, g->f->push_next);
 	emit_load_slot(e, H_T0, CPU_OFF(st.rip));
 	jump_to_kept(e);
 	patch_all(e, miss, 2);
-	stub_by_kept_op(e, s);
+	stub_by_kept_op(e, g->s);
 }
 
 static u8 *make_way(struct emit *e, const struct jit_stubs *s, const u8 *routine)
@@ -205,31 +237,41 @@ void stub_go_to(struct emit *e, const struct jit_stubs *s)
 	emit_jump_to(e, s->jump);
 }
 
-void jit_make_flow_stubs(struct emit *e, struct jit_stubs *s)
+static void make_flow(const struct flow_gen *g)
 {
-	make_ret(e, s);
-	make_push_next(e, s);
+	const struct jit_stubs *s = g->s;
+	struct jit_flow *f = g->f;
+	struct emit *e = g->e;
 
-	s->far_taken = e->p;
-	target_of_op(e);
-	s->jump_to = e->p;
+	make_ret(g);
+	make_push_next(g);
+
+	f->far_taken = e->p;
+	target_of_op(g);
+	f->jump_to = e->p;
 	keep_op(e);
 	jump_by_cache(e, s);
 
-	s->far_call = e->p;
-	target_of_op(e);
-	s->call_to = e->p;
+	f->far_call = e->p;
+	target_of_op(g);
+	f->call_to = e->p;
 	keep_op(e);
-	make_call(e, s);
+	make_call(g);
 
 	/* The op is no branch: it is done. */
-	s->far_next = e->p;
-	stub_next_of_op(e);
+	f->far_next = e->p;
+	next_of_op(g);
 	stub_go_to(e, s);
 
-	s->way_taken = make_way(e, s, s->far_taken);
-	s->way_next = make_way(e, s, s->far_next);
-	s->way_call = make_way(e, s, s->far_call);
+	f->way_taken = make_way(e, s, f->far_taken);
+	f->way_next = make_way(e, s, f->far_next);
+	f->way_call = make_way(e, s, f->far_call);
+}
+
+void jit_make_flow_stubs(struct emit *e, struct jit_stubs *s)
+{
+	make_flow(&(struct flow_gen){e, s, &s->flow[0], 8});
+	make_flow(&(struct flow_gen){e, s, &s->flow[1], 4});
 }
 
 /* --- ways out
@@ -250,13 +292,16 @@ static bool in_page(i64 off)
 	return off >= 0 && off < PAGE_SIZE_4K;
 }
 
-/* Is it sure where that is in host memory, for as long as this code may run? */
+/*
+ * Is it sure where that is in host memory, for as long as this code may run?  A region may go on
+ * where 32-bit addresses are at their end.
+ */
 static bool can_link(const struct tr *t, i64 off)
 {
 	const u8 *page = t->b->host - t->b->page_off;
 
-	return in_page(off) ||
-	       (t->b->key & KEY_LARGE && soft_same_region(t->j->soft, page, page + off));
+	return in_page(off) || (!t->narrow && t->b->key & KEY_LARGE &&
+				soft_same_region(t->j->soft, page, page + off));
 }
 
 /* The displacement that comes next is patched while others run it: within aligned 8 bytes. */
@@ -266,11 +311,16 @@ static void align_site(struct emit *e, unsigned opcode_bytes)
 		emit8(e, 0x90);
 }
 
-/* Must a way to off look whether to leave?  A head that polls itself need not be asked. */
+/*
+ * Must a way to off look whether to leave?  A head that polls itself need not be asked.  All ways
+ * forward lead around in 4 GiB.
+ */
 static bool must_poll(const struct tr *t, i64 off)
 {
 	if (t->polls && off == t->b->page_off)
 		return false;
+	if (t->narrow && !in_page(off))
+		return true;
 	return off <= t->steps[t->i].op->off;
 }
 
@@ -278,7 +328,7 @@ static bool must_poll(const struct tr *t, i64 off)
 static void load_rip(struct tr *t, i64 off)
 {
 	emit_load_slot(&t->e, H_T0, GPR_SLOT(GPR_PC));
-	emit_lea(&t->e, H_T0, H_T0, -1, 0, (i32)off);
+	emit_address(&t->e, t->word, H_T0, H_T0, -1, 0, (i32)off);
 }
 
 /* To offset off of the page, or from its begin.  Flags are left alone but by a poll. */
@@ -373,7 +423,7 @@ static void go_next(struct tr *t, const struct op *op)
 	if (can_link(t, next))
 		link(t, next);
 	else
-		go_far(t, op, next, t->j->stubs.far_next, t->j->stubs.way_next);
+		go_far(t, op, next, tr_flow(t)->far_next, tr_flow(t)->way_next);
 }
 
 static void go_taken(struct tr *t, const struct op *op)
@@ -383,7 +433,7 @@ static void go_taken(struct tr *t, const struct op *op)
 	if (can_link(t, target))
 		link(t, target);
 	else
-		go_far(t, op, target, t->j->stubs.far_taken, t->j->stubs.way_taken);
+		go_far(t, op, target, tr_flow(t)->far_taken, tr_flow(t)->way_taken);
 }
 
 /* The condition's flags are in the host's, and in memory if somebody else wants them. */
@@ -408,7 +458,7 @@ static void end_jcc(struct tr *t, const struct op *op)
 		link_if(t, cc, target);
 	} else {
 		over = emit_jcc(&t->e, cc ^ 1);
-		go_far(t, op, target, t->j->stubs.far_taken, t->j->stubs.way_taken);
+		go_far(t, op, target, tr_flow(t)->far_taken, tr_flow(t)->way_taken);
 		if (over)
 			patch_here(over, t->e.p);
 	}
@@ -433,9 +483,9 @@ void tr_emit_side(struct tr *t)
 	} else {
 		over = emit_jcc(&t->e, s->taken ? cc : cc ^ 1);
 		if (s->taken)
-			go_far(t, op, next, t->j->stubs.far_next, t->j->stubs.way_next);
+			go_far(t, op, next, tr_flow(t)->far_next, tr_flow(t)->way_next);
 		else
-			go_far(t, op, target, t->j->stubs.far_taken, t->j->stubs.way_taken);
+			go_far(t, op, target, tr_flow(t)->far_taken, tr_flow(t)->way_taken);
 		if (over)
 			patch_here(over, t->e.p);
 	}
@@ -446,8 +496,9 @@ static void push_return(struct tr *t, const struct op *op)
 {
 	emit_load_slot(&t->e, t->temp, GPR_SLOT(GPR_PC));
 	emit_lea(&t->e, t->temp, t->temp, -1, 0, op->off + op->len);
-	emit_insn(&t->e, &(struct enc){.w = true, .opcode = 0x89, .reg = t->temp, .rm = t->mem});
-	emit_lea(&t->e, H_GUEST_RSP, H_GUEST_RSP, -1, 0, -8);
+	emit_insn(&t->e,
+		  &(struct enc){.w = t->word == 8, .opcode = 0x89, .reg = t->temp, .rm = t->mem});
+	tr_move_stack(t, -t->word);
 }
 
 static void end_call(struct tr *t, const struct op *op)
@@ -457,22 +508,22 @@ static void end_call(struct tr *t, const struct op *op)
 
 	tr_spill_at_end(t);
 	if (!can_link(t, target) && !can_be_way(t, target)) {
-		by_routine(t, op, t->j->stubs.far_call);
+		by_routine(t, op, tr_flow(t)->far_call);
 		return;
 	}
 	if (!can_link(t, target)) {
-		w = ask_way(t, op, target, t->j->stubs.way_call);
+		w = ask_way(t, op, target, tr_flow(t)->way_call);
 		tr_clobber_t1(t);
-		tr_stack(t, op, -8, 8, true);
+		tr_stack(t, op, -t->word, t->word, true);
 		push_return(t, op);
 		take_way(t, w);
 		return;
 	}
 	if (t->small) {
 		tr_address_of(t, H_T1, op);
-		emit_call_to(&t->e, t->j->stubs.push_next);
+		emit_call_to(&t->e, tr_flow(t)->push_next);
 	} else {
-		tr_stack(t, op, -8, 8, true);
+		tr_stack(t, op, -t->word, t->word, true);
 		push_return(t, op);
 	}
 	link(t, target);
@@ -488,25 +539,32 @@ static void cold_last(struct tr *t, u8 *const miss[2])
 	c->from[c->nr_from++] = miss[1];
 }
 
+/* T0 = the word where the operand is. */
+static void load_t0(struct tr *t)
+{
+	emit_insn(&t->e,
+		  &(struct enc){.w = t->word == 8, .opcode = 0x8b, .reg = H_T0, .rm = t->mem});
+}
+
 static void end_ret(struct tr *t, const struct op *op)
 {
 	u8 *miss[2];
 
 	tr_spill_at_end(t);
 	if (t->small && !op->imm) {
-		by_routine(t, op, t->j->stubs.ret);
+		by_routine(t, op, tr_flow(t)->ret);
 		return;
 	}
 	if (t->small) {
 		tr_by_exec_last(t, op);
 		return;
 	}
-	tr_stack(t, op, 0, 8, false);
-	emit_insn(&t->e, &(struct enc){.w = true, .opcode = 0x8b, .reg = H_T0, .rm = t->mem});
+	tr_stack(t, op, 0, t->word, false);
+	load_t0(t);
 	tr_clobber_t1(t);
 	look_up(&t->e, miss);
 	cold_last(t, miss);
-	emit_lea(&t->e, H_GUEST_RSP, H_GUEST_RSP, -1, 0, 8 + (u16)op->imm);
+	tr_move_stack(t, t->word + (u16)op->imm);
 	jump_to_entry(&t->e);
 }
 
@@ -518,16 +576,15 @@ static void end_indirect(struct tr *t, const struct op *op, bool call)
 
 	tr_spill_at_end(t);
 	if (op->flags & OP_MEM) {
-		tr_memory(t, op, 8, false, 1);
-		emit_insn(&t->e,
-			  &(struct enc){.w = true, .opcode = 0x8b, .reg = H_T0, .rm = t->mem});
+		tr_memory(t, op, t->word, false, 1);
+		load_t0(t);
 	} else if (tr_home(g) >= 0) {
-		emit_mov_rr(&t->e, H_T0, (unsigned)tr_home(g));
+		emit_move(&t->e, t->word, H_T0, (unsigned)tr_home(g));
 	} else {
 		emit_load_slot(&t->e, H_T0, GPR_SLOT(g));
 	}
 	if (t->small) {
-		by_routine(t, op, call ? t->j->stubs.call_to : t->j->stubs.jump_to);
+		by_routine(t, op, call ? tr_flow(t)->call_to : tr_flow(t)->jump_to);
 		return;
 	}
 	tr_clobber_t1(t);
@@ -539,7 +596,7 @@ static void end_indirect(struct tr *t, const struct op *op, bool call)
 	}
 	keep_entry(&t->e);
 	emit_store_slot(&t->e, H_T0, CPU_OFF(st.rip));
-	tr_stack(t, op, -8, 8, true);
+	tr_stack(t, op, -t->word, t->word, true);
 	push_return(t, op);
 	emit_load_slot(&t->e, H_T0, CPU_OFF(st.rip));
 	jump_to_kept(&t->e);
@@ -573,7 +630,7 @@ static bool end_sti(struct tr *t, const struct op *op)
 	return true;
 }
 
-/* SYSCALL from ring 3; SYSRET and IRET of ring 0 to 64-bit code. */
+/* SYSCALL from ring 3; SYSRET and IRET of ring 0 to 64-bit code: from 64-bit code. */
 static bool end_ring(struct tr *t, const struct op *op)
 {
 	const struct jit_stubs *s = &t->j->stubs;
@@ -586,7 +643,7 @@ static bool end_ring(struct tr *t, const struct op *op)
 		routine = s->sysret;
 	else if (fn == exec_iret && !t->user && op->size == 8)
 		routine = s->iret;
-	if (!routine || t->j->lockstep)
+	if (!routine || t->narrow || t->j->lockstep)
 		return false;
 	tr_spill_at_end(t);
 	by_routine(t, op, routine);
@@ -597,7 +654,7 @@ void tr_emit_end(struct tr *t)
 {
 	const struct op *op = t->steps[t->i].op;
 	exec_fn *fn = tr_insn(op)->fn;
-	bool plain = op->size == 8 && !(op->flags & (OP_EA_SLOW | OP_LOCK));
+	bool plain = op->size == t->word && tr_has_plain_ea(op) && !(op->flags & OP_LOCK);
 
 	if (!(tr_insn(op)->attr & (A_ENDS | A_SYNC))) {
 		tr_spill_at_end(t);

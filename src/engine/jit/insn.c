@@ -451,73 +451,75 @@ static void emit_bare(struct tr *t, unsigned size, u8 opcode)
 	emit8(&t->e, opcode);
 }
 
+/* A word: what the stack holds. */
 static void move_slot(struct tr *t, u8 opcode, unsigned reg, const struct rm_operand *rm)
 {
-	emit_insn(&t->e, &(struct enc){.w = true, .opcode = opcode, .reg = (u8)reg, .rm = *rm});
+	emit_insn(&t->e,
+		  &(struct enc){.w = t->word == 8, .opcode = opcode, .reg = (u8)reg, .rm = *rm});
 }
 
 /* The value waits in memory while the stack's address is checked. */
 static void push_memory(struct tr *t, const struct op *op)
 {
-	tr_memory(t, op, 8, false, 1);
+	tr_memory(t, op, t->word, false, 1);
 	move_slot(t, 0x8b, H_T0, &t->mem);
 	emit_store_slot(&t->e, H_T0, CPU_OFF(jit_target));
-	tr_stack(t, op, -8, 8, true);
+	tr_stack(t, op, -t->word, t->word, true);
 	emit_load_slot(&t->e, tr_use_temp(t), CPU_OFF(jit_target));
 	move_slot(t, 0x89, t->temp, &t->mem);
-	emit_lea(&t->e, H_GUEST_RSP, H_GUEST_RSP, -1, 0, -8);
+	tr_move_stack(t, -t->word);
 }
 
 static bool emit_push(struct tr *t, const struct op *op)
 {
 	unsigned g = (op->form == FORM_REG ? op->reg : op->rm) >> 3;
-	struct enc i = {.w = true, .opcode = 0x89};
+	struct enc i = {.w = t->word == 8, .opcode = 0x89};
 
-	if (op->size != 8 || op->form == FORM_NONE)
+	if (op->size != t->word || op->form == FORM_NONE)
 		return false;
 	if (op->flags & OP_MEM) {
 		push_memory(t, op);
 		return true;
 	}
-	if (op->form == FORM_IMM && (u64)(i64)(i32)op->imm != op->imm)
+	if (op->form == FORM_IMM && i.w && (u64)(i64)(i32)op->imm != op->imm)
 		return false;
-	tr_stack(t, op, -8, 8, true);
+	tr_stack(t, op, -t->word, t->word, true);
 	i.rm = t->mem;
 	if (op->form == FORM_IMM) {
 		i.opcode = 0xc7;
-		imm_of(&i, 8, op->imm);
+		imm_of(&i, t->word, op->imm);
 	} else {
 		use_reg(t, &i, g * 8, true);
 	}
 	emit_insn(&t->e, &i);
-	emit_lea(&t->e, H_GUEST_RSP, H_GUEST_RSP, -1, 0, -8);
+	tr_move_stack(t, -t->word);
 	return true;
 }
 
 static bool emit_pop(struct tr *t, const struct op *op)
 {
 	unsigned g = (op->form == FORM_REG ? op->reg : op->rm) >> 3;
-	struct enc i = {.w = true, .opcode = 0x8b};
+	struct enc i = {.w = t->word == 8, .opcode = 0x8b};
 
-	if (op->size != 8 || op->flags & OP_MEM)
+	if (op->size != t->word || op->flags & OP_MEM)
 		return false;
-	tr_stack(t, op, 0, 8, false);
+	tr_stack(t, op, 0, t->word, false);
 	i.rm = t->mem;
 	use_reg(t, &i, g * 8, false);
 	emit_insn(&t->e, &i);
 	put_reg(t, g * 8);
 	if (g != RSP)
-		emit_lea(&t->e, H_GUEST_RSP, H_GUEST_RSP, -1, 0, 8);
+		tr_move_stack(t, t->word);
 	return true;
 }
 
 /* RSP = RBP, pop RBP. */
 static bool emit_leave(struct tr *t, const struct op *op)
 {
-	if (op->size != 8)
+	if (op->size != t->word)
 		return false;
-	tr_at_register(t, op, RBP, 8, false);
-	emit_lea(&t->e, H_GUEST_RSP, H_RBP, -1, 0, 8);
+	tr_at_register(t, op, RBP, t->word, false);
+	emit_address(&t->e, t->word, H_GUEST_RSP, H_RBP, -1, 0, t->word);
 	move_slot(t, 0x8b, H_RBP, &t->mem);
 	return true;
 }
@@ -632,11 +634,11 @@ static bool emit_shape(struct tr *t, const struct op *op, const struct native *n
 	}
 }
 
-bool tr_is_native(const struct op *op)
+bool tr_is_native(const struct tr *t, const struct op *op)
 {
 	const struct native *n = find_native(op);
 
-	return tr_is_vec(op) || tr_is_bmi(op) || (n && op->size <= 8 && !high_conflict(op)) ||
+	return tr_is_vec(t, op) || tr_is_bmi(t, op) || (n && op->size <= 8 && !high_conflict(op)) ||
 	       tr_insn(op)->fn == exec_jcc || tr_insn(op)->fn == exec_jmp_rel ||
 	       tr_insn(op)->fn == exec_call_rel || tr_insn(op)->fn == exec_ret ||
 	       tr_insn(op)->fn == exec_nop;
@@ -646,11 +648,11 @@ bool tr_emit_insn(struct tr *t, const struct op *op)
 {
 	const struct native *n = find_native(op);
 
-	if (tr_is_vec(op)) {
+	if (tr_is_vec(t, op)) {
 		tr_emit_vec(t, op);
 		return true;
 	}
-	if (tr_is_bmi(op))
+	if (tr_is_bmi(t, op))
 		return tr_emit_bmi(t, op);
 	if (tr_emit_system(t, op))
 		return true;
@@ -658,8 +660,7 @@ bool tr_emit_insn(struct tr *t, const struct op *op)
 		return true;
 	if (!n || op->size > 8 || high_conflict(op))
 		return false;
-	/* Address sizes but 64 bits, and what only looks like memory. */
-	if (op->flags & OP_EA_SLOW || (op->flags & OP_MEM && op->asize != 8))
+	if (!tr_has_plain_ea(op))
 		return false;
 	return emit_shape(t, op, n);
 }

@@ -53,7 +53,7 @@ struct jit_link *jit_enter(struct x86_cpu *cpu, const struct jit_code *c)
 	jit_unpack_flags(cpu);
 	if (ret) {
 		l = jit_link_at(j, ret);
-		cpu->st.rip = cpu->st.gpr[GPR_PC] + (u64)(i64)l->off;
+		cpu->st.rip = x86_cut_rip(cpu, cpu->st.gpr[GPR_PC] + (u64)(i64)l->off);
 		if (l->way) /* what it led to is gone */
 			soft_drop_way(soft_cpu(cpu), l->way);
 	}
@@ -74,7 +74,9 @@ static void h_enter(struct x86_cpu *cpu, const struct op *op)
 		h_count(cpu, op);
 		return;
 	}
-	if (__builtin_expect(must_interpret(sc) || (c->vec && !jit_vec_ready(cpu, c->vec)), 0)) {
+	if (__builtin_expect(must_interpret(sc) || !jit_runs_here(cpu) ||
+				     (c->vec && !jit_vec_ready(cpu, c->vec)),
+			     0)) {
 		b->first(cpu, op);
 		return;
 	}
@@ -117,7 +119,8 @@ static void h_count(struct x86_cpu *cpu, const struct op *op)
 	struct soft_cpu *sc = soft_cpu(cpu);
 	struct block *b = block_of(op);
 
-	if (atomic_fetch_add_explicit(&b->runs, 1, memory_order_relaxed) + 1u ==
+	if (jit_runs_here(cpu) &&
+	    atomic_fetch_add_explicit(&b->runs, 1, memory_order_relaxed) + 1u ==
 		    jit_of(sc->soft)->hot &&
 	    translate(sc->soft, b, cpu)) {
 		jit_report_translated(cpu, b);
@@ -132,7 +135,7 @@ static void finish(struct soft *s, struct block *b)
 {
 	jit_of(s)->interp_finish(s, b);
 	b->first = b->ops[0].fn;
-	if (b->host && (b->key & KEY_CODE_SIZE) == CODE64)
+	if (b->host && jit_can_translate(b->key))
 		b->ops[0].fn = h_count;
 }
 

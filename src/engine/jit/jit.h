@@ -21,15 +21,19 @@
  *  4. Every cycle of links polls cpu->v.pending: backward ones do, and traces with a way
  *     backward in them do at their head.
  *  5. A code is killed with any of its blocks: ways into it are taken back, and every vCPU leaves
- *     code at the next return from an exec function or jit_straddle() (cpu->jit_leave), if not before
- *     at a link or jump.
+ *     code at the next return from an exec function or jit_straddle() (cpu->jit_leave), if not
+ * before at a link or jump.
  *  6. Memory of code, and of what is known about it, is reused only as that of blocks is
  *     (soft.h, invariant 5).
  *  7. While SOFT_LEAVE_CODE is in cpu->v.pending, code that was entered comes back to C at its
  *     first poll, with cpu->st as it is at st.rip: lockstep.c compares it there with the
  *     interpreter.  So no instruction may run twice between two polls, and every memory access
  *     goes by cpu->view, or by what is forgotten whenever soft_view_changed() is called.
- *  8. What lockstep_repeats() says cannot be run twice (time, random numbers, the TLB) runs by
+ *  8. 32-bit code is translated if it is a user's under a 64-bit kernel, and runs only while
+ *     ES, CS, SS and DS are flat (jit_runs_here()).  Whatever loads a segment goes to C, and all
+ *     who come from there ask.  The upper halves of registers hold anything; linear addresses
+ *     and RIP have 32 bits wherever they are formed.
+ *  9. What lockstep_repeats() says cannot be run twice (time, random numbers, the TLB) runs by
  *     its exec function where j->lockstep is set.
  */
 #ifndef ENGINE_JIT_H
@@ -54,10 +58,10 @@ struct jit_link {
 	u8 *site;		  /* the rel32, where it may be written */
 	u8 *out;		  /* the way out to the run loop (a call), in the same mapping */
 	const struct op *op;	  /* of a way: the branch, or what it follows */
-	u32 way;		  /* its number, if it may be taken only where that is known; or 0 */
-	const u8 *place;	  /* of a way: host address and key of the first block that it led to */
+	u32 way;	 /* its number, if it may be taken only where that is known; or 0 */
+	const u8 *place; /* of a way: host address and key of the first block that it led to */
 	block_key place_key;
-	i32 off;		  /* where it goes: from the begin of the page that it is in */
+	i32 off;     /* where it goes: from the begin of the page that it is in */
 	bool shadow; /* the first instruction there must run before any interrupt: no poll */
 };
 
@@ -95,7 +99,20 @@ struct jit_member {
 	struct jit_member *next;
 };
 
-/* Routines that all code shares.  "op": T1 is the address of the struct op. */
+/* Routines for branches.  "op": T1 is the address of the struct op. */
+struct jit_flow {
+	u8 *ret;       /* op */
+	u8 *push_next; /* called, op: pushes the address behind it */
+	u8 *far_taken; /* op: a direct branch to another page */
+	u8 *far_next;  /* op: on to the next page */
+	u8 *far_call;  /* op */
+	u8 *jump_to;   /* op, T0: where to */
+	u8 *call_to;   /* op, T0: where to */
+	/* T1: the link, that is a way which is not known to be good: as far_... with its op. */
+	u8 *way_taken, *way_next, *way_call;
+};
+
+/* Routines that all code shares.  "op": as above. */
 struct jit_stubs {
 	u64 (*enter)(struct x86_cpu *cpu, const u8 *code);
 	u8 *leave;	  /* st.rip is set */
@@ -121,16 +138,8 @@ struct jit_stubs {
 	 * above": T0 is the host address and T1 = host - linear address.  Else there is none.
 	 */
 	u8 *page_miss[2 /* user */][PAGE_SLOTS][2 /* write */];
-	u8 *slow;      /* jumped to with a return address: as check where there is no entry */
-	u8 *ret;       /* op */
-	u8 *push_next; /* called, op: pushes the address behind it */
-	u8 *far_taken; /* op: a direct branch to another page */
-	u8 *far_next;  /* op: on to the next page */
-	u8 *far_call;  /* op */
-	u8 *jump_to;   /* op, T0: where to */
-	u8 *call_to;   /* op, T0: where to */
-	/* T1: the link, that is a way which is not known to be good: as far_... with its op. */
-	u8 *way_taken, *way_next, *way_call;
+	u8 *slow; /* jumped to with a return address: as check where there is no entry */
+	struct jit_flow flow[2];     /* of 64-bit code, of 32-bit code */
 	u8 *syscall, *sysret, *iret; /* op: with all that follows */
 	/* Called, by log2 of the size: NE: the rest is for the exec function.  T0, T1 and flags. */
 	u8 *rep_movs[4], *rep_stos[4];
@@ -165,6 +174,25 @@ struct jit {
 };
 
 extern const struct engine_ops jit_engine; /* for engines.c */
+
+/* Is code of that kind translated? */
+static inline bool jit_can_translate(block_key key)
+{
+	unsigned size = key & KEY_CODE_SIZE;
+
+	return size == CODE64 || (size == CODE32 && key & KEY_USER && !(key & KEY_LIMITED));
+}
+
+/* May translated code of the kind that runs now be entered? */
+static inline bool jit_runs_here(const struct x86_cpu *cpu)
+{
+	enum { FLAT = 1 << SEG_ES | 1 << SEG_SS | 1 << SEG_DS };
+
+	if (__builtin_expect(cpu->code64, 1))
+		return true;
+	return cpu->long_mode && jit_can_translate(soft_cpu(cpu)->key) &&
+	       (cpu->seg_flat & FLAT) == FLAT && !cpu->seg_base[SEG_CS] && cpu->stack_size == 4;
+}
 
 static inline struct jit *jit_of(const struct soft *s)
 {

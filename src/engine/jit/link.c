@@ -103,7 +103,7 @@ void jit_try_way(struct x86_cpu *cpu, struct jit_link *l)
 	enum { EACH = 8 /* misses */ };
 	struct soft_cpu *sc = soft_cpu(cpu);
 	struct jit *j = jit_of(sc->soft);
-	u64 lin = cpu->st.gpr[GPR_PC] + (u64)(i64)l->off;
+	u64 lin = x86_cut_rip(cpu, cpu->st.gpr[GPR_PC] + (u64)(i64)l->off);
 	struct block *b = soft_known_block(sc, lin);
 
 	cpu->way_misses = EACH;

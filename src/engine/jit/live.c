@@ -75,7 +75,7 @@ static u16 peek(struct tr *t, struct block *b, unsigned n, i64 off)
 
 		for (unsigned i = 0; i < avail; i++)
 			bytes[i] = (u8)ram_load(page + off + i, 1);
-		if (x86_decode(bytes, avail, CODE64, (unsigned)off, &op) <= 0)
+		if (x86_decode(bytes, avail, b->key & KEY_CODE_SIZE, (unsigned)off, &op) <= 0)
 			break;
 		live |= tr_reads(tr_insn(&op)) & open;
 		open &= ~tr_flags_killed(&op);
@@ -94,6 +94,8 @@ void tr_peek(struct tr *t, struct block *b)
 	exec_fn *fn = tr_insn(last)->fn;
 
 	b->live[0] = b->live[1] = FL_ARITH;
+	if (last->size != t->word && tr_insn(last)->attr & A_ENDS)
+		return; /* a branch whose target is cut */
 	if (fn == exec_jcc || !(tr_insn(last)->attr & (A_ENDS | A_SYNC)))
 		b->live[0] = peek(t, b, 0, next);
 	if (fn == exec_jcc || fn == exec_jmp_rel)

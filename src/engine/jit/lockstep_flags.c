@@ -106,6 +106,8 @@ static u16 follow(struct look *l, struct way w)
 		read |= tr_insn(&op)->fl_in & w.open;
 		w.open &= (u16)~tr_flags_killed(&op);
 		w.rip += op.len;
+		if (l->cpu->code_size != CODE64 && op.size == 2 && tr_insn(&op)->attr & A_ENDS)
+			return read | w.open; /* the target is cut */
 		if (fn == exec_jcc) {
 			if (!add_way(l, w.rip + op.imm, w.open))
 				return read | w.open;

@@ -108,7 +108,10 @@ static const struct block *block_there(struct lockstep *ls)
 {
 	struct x86_cpu *cpu = ls->cpu;
 
-	cpu->st.rip = ls->start.st.rip;
+	/* In the mode that it was, which is not that of the handler of a fault. */
+	cpu->st = ls->start.st;
+	memcpy(&cpu->cc_res, ls->start.derived, sizeof(ls->start.derived));
+	soft_view_changed(cpu);
 	return setjmp(cpu->on_fault) ? NULL : soft_find_block(cpu);
 }
 

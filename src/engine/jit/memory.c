@@ -48,7 +48,7 @@ static const struct {
 };
 
 /* General registers that op may write; more than it does if need be. */
-static u32 writes(const struct op *op)
+static u32 writes(const struct tr *t, const struct op *op)
 {
 	const struct insn *in = tr_insn(op);
 	u32 regs = 0;
@@ -57,7 +57,7 @@ static u32 writes(const struct op *op)
 		if (implicit[i].exec == in->fn)
 			regs |= implicit[i].writes;
 	regs |= bit_of(op->reg >> 3);
-	if (tr_is_bmi(op))
+	if (tr_is_bmi(t, op))
 		regs |= bit_of(op->vvvv >> 3);
 	if (!(op->flags & OP_MEM))
 		regs |= bit_of(op->rm >> 3);
@@ -65,7 +65,7 @@ static u32 writes(const struct op *op)
 }
 
 /* Does op leave base what it was, plus *delta? */
-static bool adjusts(const struct op *op, unsigned base, i32 *delta)
+static bool adjusts(const struct tr *t, const struct op *op, unsigned base, i32 *delta)
 {
 	exec_fn *fn = tr_insn(op)->fn;
 	bool imm = op->form == FORM_RM_IMM && !(op->flags & OP_MEM) && op->rm == base * 8 &&
@@ -90,7 +90,7 @@ static bool adjusts(const struct op *op, unsigned base, i32 *delta)
 		 fn == exec_mov)
 		return true; /* a store */
 	else
-		return !(writes(op) & bit_of(base));
+		return !(writes(t, op) & bit_of(base));
 	return true;
 }
 
@@ -100,7 +100,7 @@ void tr_track_pin(struct tr *t, const struct op *op)
 
 	if (!t->pin.valid)
 		return;
-	if (adjusts(op, t->pin.base, &delta))
+	if (adjusts(t, op, t->pin.base, &delta))
 		t->pin.delta += delta;
 	else
 		t->pin.valid = false;
@@ -178,7 +178,7 @@ static struct pin plan(const struct tr *t, const struct want *first)
 		struct want w;
 		bool other;
 
-		if (!tr_is_native(op))
+		if (!tr_is_native(t, op))
 			break;
 		if (k > t->i && wants(op, &w)) {
 			other = w.base != p.base;
@@ -187,7 +187,7 @@ static struct pin plan(const struct tr *t, const struct want *first)
 			if (!other)
 				p.planned = (u16)k;
 		}
-		if (!adjusts(op, p.base, &d))
+		if (!adjusts(t, op, p.base, &d))
 			break;
 		delta += d;
 	}
@@ -362,25 +362,55 @@ static int in_reg(struct tr *t, unsigned g, unsigned scratch)
 	return (int)scratch;
 }
 
+static bool is_moffs(const struct op *op)
+{
+	return op->flags & OP_EA_SLOW && !op->modrm && op->base == GPR_ZERO &&
+	       op->index == GPR_ZERO;
+}
+
 void tr_ea(struct tr *t, const struct op *op)
 {
+	if (is_moffs(op)) {
+		emit_mov_imm(&t->e, H_T0, op->imm);
+		return;
+	}
+
 	int base = op->base == GPR_ZERO ? -1 : in_reg(t, op->base, H_T0);
 	int index = op->index == GPR_ZERO ? -1 : in_reg(t, op->index, base == H_T0 ? H_T1 : H_T0);
 
-	emit_lea(&t->e, H_T0, base, index, op->scale, op->disp);
+	emit_address(&t->e, op->asize, H_T0, base, index, op->scale, op->disp);
 }
 
-static void add_segment(struct tr *t, const struct op *op)
+/*
+ * T0: offset of size bytes in FS or GS, in 32-bit code.  They go on if nothing but the end of
+ * 4 GiB limits the segment.
+ */
+static void check_limit(struct tr *t, const struct op *op, unsigned size)
 {
-	if (op->seg >= SEG_FS)
-		emit_op_slot(&t->e, 0x03, H_T0,
-			     (i32)(offsetof(struct x86_cpu, seg_base) + 8 * op->seg));
+	struct cold *c = tr_new_cold(t);
+
+	c->leaves = tr_insn(op)->attr & A_ENDS;
+	emit_test_bits(&t->e, CPU_OFF(seg_wide), (u8)(1 << op->seg));
+	c->from[c->nr_from++] = emit_jcc(&t->e, 4);
+	emit_bytes(&t->e, (u8[]){0x41, 0x83, 0xfa, (u8)-size}, 4); /* cmp r10d, */
+	c->from[c->nr_from++] = emit_jcc(&t->e, 7);
 }
 
-static void linear_address(struct tr *t, const struct op *op)
+static void add_segment(struct tr *t, const struct op *op, unsigned size)
+{
+	if (op->seg < SEG_FS)
+		return;
+	if (t->narrow)
+		check_limit(t, op, size);
+	emit_op_slot(&t->e, 0x03, H_T0, (i32)(offsetof(struct x86_cpu, seg_base) + 8 * op->seg));
+	if (t->narrow)
+		emit_move(&t->e, 4, H_T0, H_T0);
+}
+
+static void linear_address(struct tr *t, const struct op *op, unsigned size)
 {
 	tr_ea(t, op);
-	add_segment(t, op);
+	add_segment(t, op, size);
 }
 
 static unsigned page_slot(const struct op *op)
@@ -391,18 +421,18 @@ static unsigned page_slot(const struct op *op)
 }
 
 /* Is scratch needed for the register operand? */
-static bool needs_temp(const struct op *op)
+static bool needs_temp(const struct tr *t, const struct op *op)
 {
 	const struct insn *in = tr_insn(op);
 	bool general = operands[in->dst].kind == OK_REG || operands[in->src].kind == OK_REG;
 
-	return tr_is_bmi(op) || (tr_home(op->reg >> 3) < 0 && (general || !tr_is_vec(op)));
+	return tr_is_bmi(t, op) || (tr_home(op->reg >> 3) < 0 && (general || !tr_is_vec(t, op)));
 }
 
 /* Better to leave the pin alone, since it will be wanted again, and op can do without T1? */
 static bool spares_pin(const struct tr *t, const struct op *op, unsigned base)
 {
-	return t->pin.valid && t->pin.base != base && t->pin.planned > t->i && !needs_temp(op);
+	return t->pin.valid && t->pin.base != base && t->pin.planned > t->i && !needs_temp(t, op);
 }
 
 void tr_memory(struct tr *t, const struct op *op, unsigned size, bool write, unsigned align)
@@ -413,7 +443,7 @@ void tr_memory(struct tr *t, const struct op *op, unsigned size, bool write, uns
 		/* The segment's base is added: flags are lost. */
 		if (op->seg >= SEG_FS)
 			before_check(t, op);
-		linear_address(t, op);
+		linear_address(t, op, size);
 		by_call(t, op, size, write, align);
 		return;
 	}
@@ -422,13 +452,13 @@ void tr_memory(struct tr *t, const struct op *op, unsigned size, bool write, uns
 		return;
 	}
 	before_check(t, op);
-	linear_address(t, op);
+	linear_address(t, op, size);
 	by_t0(t, op, page_slot(op), size, write, align);
 }
 
 void tr_memory_from_t0(struct tr *t, const struct op *op, unsigned size, bool write)
 {
-	add_segment(t, op);
+	add_segment(t, op, size);
 	if (t->small)
 		by_call(t, op, size, write, 1);
 	else
@@ -437,17 +467,27 @@ void tr_memory_from_t0(struct tr *t, const struct op *op, unsigned size, bool wr
 
 static void plain(struct tr *t, const struct op *op, const struct want *w)
 {
-	if (t->small) {
-		emit_lea(&t->e, H_T0, tr_home(w->base), -1, 0, w->disp);
-		by_call(t, op, w->size, w->write, 1);
+	if (!t->small && !t->narrow) {
+		by_base(t, op, w, 1);
 		return;
 	}
-	by_base(t, op, w, 1);
+	if (!t->small)
+		before_check(t, op);
+	emit_address(&t->e, t->word, H_T0, tr_home(w->base), -1, 0, w->disp);
+	if (t->small)
+		by_call(t, op, w->size, w->write, 1);
+	else
+		by_t0(t, op, w->base, w->size, w->write, 1);
 }
 
 void tr_stack(struct tr *t, const struct op *op, i32 disp, unsigned size, bool write)
 {
 	plain(t, op, &(struct want){RSP, disp, size, write});
+}
+
+void tr_move_stack(struct tr *t, i32 by)
+{
+	emit_address(&t->e, t->word, H_GUEST_RSP, H_GUEST_RSP, -1, 0, by);
 }
 
 void tr_at_register(struct tr *t, const struct op *op, unsigned g, unsigned size, bool write)
@@ -495,14 +535,25 @@ static void emit_rejoin(struct tr *t, const struct cold *c)
 	emit_jump_to(&t->e, c->back);
 }
 
+/*
+ * Whose last step is that of the copies.  Where the pin that was valid is not used any more another
+ * one may have taken its place, which is not there either.
+ */
+static const struct cold *cold_end(const struct tr *t, const struct cold *c)
+{
+	const struct cold *end = c;
+
+	while (end->pin >= 0 && t->cold[end->pin].last >= end->last)
+		end = &t->cold[end->pin];
+	return end;
+}
+
 static void emit_one_cold(struct tr *t, unsigned n)
 {
-	const struct cold *c = &t->cold[n], *end = c;
+	const struct cold *c = &t->cold[n], *end = cold_end(t, c);
 	bool small = t->small;
 	unsigned i = c->first;
 
-	if (c->pin >= 0 && t->cold[c->pin].last >= c->last)
-		end = &t->cold[c->pin];
 	for (unsigned k = 0; k < c->nr_from; k++)
 		if (c->from[k])
 			patch_here(c->from[k], t->e.p);

@@ -17,13 +17,19 @@ enum { MAX_INSN = 15 };
 struct jit_straddle {
 	struct op op; /* first: block.straddle */
 	u8 bytes[MAX_INSN];
-	u8 slot; /* of cpu->next_pages */
+	u8 slot;    /* of cpu->next_pages */
 	bool fixed; /* the page behind is always the same */
 };
 
 static const u8 *next_page(const struct block *b)
 {
 	return b->host - b->page_off + PAGE_SIZE_4K;
+}
+
+/* Where the page behind is: 32-bit code goes around 4 GiB. */
+static u64 next_lin(const struct x86_cpu *cpu)
+{
+	return x86_cut_rip(cpu, cpu->st.gpr[GPR_PC] + PAGE_SIZE_4K);
 }
 
 /* Can the page behind not become another one for as long as b's code may run? */
@@ -33,9 +39,9 @@ static bool next_in_region(const struct jit *j, const struct block *b)
 }
 
 /* May what stands behind op come next? */
-static bool goes_on(const struct op *op)
+static bool goes_on(const struct tr *t, const struct op *op)
 {
-	return (tr_insn(op)->fn == exec_jcc && op->size == 8) ||
+	return (tr_insn(op)->fn == exec_jcc && op->size == t->word) ||
 	       !(tr_insn(op)->attr & (A_ENDS | A_SYNC));
 }
 
@@ -56,19 +62,18 @@ void tr_find_straddle(struct tr *t, struct x86_cpu *cpu)
 	/* Its bytes are compared in memory itself, which a comparison in lockstep leaves alone. */
 	if (t->j->lockstep)
 		return;
-	if (!cpu || !t->page || !goes_on(last) || off >= PAGE_SIZE_4K || first >= MAX_INSN ||
+	if (!cpu || !t->page || !goes_on(t, last) || off >= PAGE_SIZE_4K || first >= MAX_INSN ||
 	    t->j->soft->split[off / 64] >> (off % 64) & 1)
 		return;
-	next = next_in_region(t->j, b)
-		       ? next_page(b)
-		       : soft_known_code(soft_cpu(cpu), cpu->st.gpr[GPR_PC] + PAGE_SIZE_4K);
+	next = next_in_region(t->j, b) ? next_page(b)
+				       : soft_known_code(soft_cpu(cpu), next_lin(cpu));
 	if (!next)
 		return;
 	soft_claim_granules(t->page, off, first);
 	for (unsigned i = 0; i < MAX_INSN; i++)
 		s.bytes[i] = (u8)ram_load(
 			i < first ? b->host - b->page_off + off + i : next + i - first, 1);
-	if (x86_decode(s.bytes, MAX_INSN, CODE64, off, &s.op) <= 0 ||
+	if (x86_decode(s.bytes, MAX_INSN, b->key & KEY_CODE_SIZE, off, &s.op) <= 0 ||
 	    off + s.op.len <= PAGE_SIZE_4K || !x86_has(cpu, insns[s.op.row].feature))
 		return;
 	kept = jit_meta_alloc(t->j, sizeof(*kept));
@@ -115,6 +120,8 @@ void tr_emit_straddle(struct tr *t, const struct op *op)
 	} else {
 		emit_load_slot(&t->e, H_T0, GPR_SLOT(GPR_PC));
 		emit_lea(&t->e, H_T0, H_T0, -1, 0, PAGE_SIZE_4K + t->user);
+		if (t->narrow)
+			emit_bytes(&t->e, (u8[]){0x45, 0x89, 0xd2}, 3); /* mov r10d, r10d */
 		emit_op_slot(&t->e, 0x3b, H_T0, slot + (i32)offsetof(struct tlb_ent, tag));
 		c->from[c->nr_from++] = emit_jcc(&t->e, 5);
 		emit_load_slot(&t->e, H_T0, slot + (i32)offsetof(struct tlb_ent, host));
@@ -136,7 +143,7 @@ bool jit_straddle(struct x86_cpu *cpu, const struct op *op)
 {
 	const struct jit_straddle *s = (const struct jit_straddle *)op;
 	unsigned first = PAGE_SIZE_4K - op->off;
-	u64 next = cpu->st.gpr[GPR_PC] + PAGE_SIZE_4K;
+	u64 next = next_lin(cpu);
 	const u8 *page;
 
 	cpu->st.rip = op_rip(cpu, op);
@@ -144,8 +151,7 @@ bool jit_straddle(struct x86_cpu *cpu, const struct op *op)
 	if (!page || atomic_load_explicit(&cpu->v.pending, memory_order_relaxed) ||
 	    atomic_load_explicit(&cpu->jit_leave, memory_order_relaxed))
 		return false;
-	cpu->next_pages[s->slot] =
-		(struct tlb_ent){next | (cpu->cpl == 3), (u64)(uintptr_t)page};
+	cpu->next_pages[s->slot] = (struct tlb_ent){next | (cpu->cpl == 3), (u64)(uintptr_t)page};
 	cpu->pages_used = true;
 	for (unsigned i = first; i < op->len; i++)
 		if ((u8)ram_load(page + i - first, 1) != s->bytes[i])

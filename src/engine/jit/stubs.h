@@ -22,7 +22,7 @@ void stub_cmp_t0(struct emit *e, u32 imm);
 /* sub dword gs:[counter], 1; if that is negative: call routine */
 void stub_count_down(struct emit *e, i32 counter, const u8 *routine);
 
-/* flow.c: pieces of these.  T1: op.  T0 = the address behind it; T1 is op again. */
+/* flow.c: pieces of these.  T1: op.  T0 = the address behind it; T1 is op again.  64-bit code. */
 void stub_next_of_op(struct emit *e);
 /* The exec function does cpu->jit_op, and what follows. */
 void stub_by_kept_op(struct emit *e, const struct jit_stubs *s);

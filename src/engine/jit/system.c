@@ -111,18 +111,19 @@ static bool emit_pushf(struct tr *t, const struct op *op)
 {
 	u8 temp;
 
-	if (op->size != 8)
+	if (op->size != t->word)
 		return false;
 	tr_spill_flags(t);
 	t->home = FLAGS_MEMORY;
-	tr_stack(t, op, -8, 8, true);
+	tr_stack(t, op, -t->word, t->word, true);
 	t->home = FLAGS_MEMORY;
 	temp = tr_use_temp(t);
 	emit_store_slot(&t->e, H_RAX, CPU_OFF(jit_rax));
 	stub_rflags(&t->e, temp);
 	emit_load_slot(&t->e, H_RAX, CPU_OFF(jit_rax));
-	emit_insn(&t->e, &(struct enc){.w = true, .opcode = 0x89, .reg = temp, .rm = t->mem});
-	emit_lea(&t->e, H_GUEST_RSP, H_GUEST_RSP, -1, 0, -8);
+	emit_insn(&t->e,
+		  &(struct enc){.w = t->word == 8, .opcode = 0x89, .reg = temp, .rm = t->mem});
+	tr_move_stack(t, -t->word);
 	return true;
 }
 
@@ -160,12 +161,12 @@ static bool emit_from_sreg(struct tr *t, const struct op *op)
 					       .reg = (u8)home,
 					       .rm = {.kind = RM_REG, .reg = H_T0}});
 	else if (home < 0)
-		emit_insn(&t->e, &(struct enc){.o16 = !whole,
-					       .w = whole,
-					       .opcode = 0x89,
-					       .reg = H_T0,
-					       .rm = {.kind = RM_SLOT,
-						      .disp = GPR_SLOT(op->rm >> 3)}});
+		emit_insn(&t->e,
+			  &(struct enc){.o16 = !whole,
+					.w = whole,
+					.opcode = 0x89,
+					.reg = H_T0,
+					.rm = {.kind = RM_SLOT, .disp = GPR_SLOT(op->rm >> 3)}});
 	return true;
 }
 
@@ -217,7 +218,7 @@ static bool emit_write_base(struct tr *t, const struct op *op)
 		emit_load_slot(&t->e, H_T0, GPR_SLOT(op->rm >> 3));
 	if (op->size == 4) {
 		emit_bytes(&t->e, (u8[]){0x45, 0x89, 0xd2}, 3); /* mov r10d, r10d */
-	} else {					       /* is it canonical? */
+	} else {						/* is it canonical? */
 		emit_mov_rr(&t->e, H_T1, H_T0);
 		emit_bytes(&t->e, (u8[]){0x49, 0xc1, 0xe3, 16}, 4); /* shl r11, 16 */
 		emit_bytes(&t->e, (u8[]){0x49, 0xc1, 0xfb, 16}, 4); /* sar r11, 16 */
@@ -280,7 +281,7 @@ static bool emit_bit_string(struct tr *t, const struct op *op)
 	tr_ea(t, op);
 	bit_offset(t, op, H_T1);
 	emit_bytes(&t->e, (u8[]){0x49, 0xc1, 0xfb, (u8)(log2 + 3)}, 4); /* sar r11, */
-	emit_lea(&t->e, H_T0, H_T0, H_T1, log2, 0);
+	emit_address(&t->e, op->asize, H_T0, H_T0, H_T1, log2, 0);
 	tr_memory_from_t0(t, op, op->size, digit != 4);
 	emit_load_slot(&t->e, H_T1, CPU_OFF(jit_target));
 	emit_insn(&t->e, &(struct enc){.lock = op->flags & OP_LOCK,
@@ -396,7 +397,7 @@ bool tr_emit_system(struct tr *t, const struct op *op)
 {
 	exec_fn *fn = tr_insn(op)->fn;
 
-	if (op->flags & OP_EA_SLOW || (op->flags & OP_MEM && op->asize != 8))
+	if (!tr_has_plain_ea(op))
 		return false;
 	for (unsigned i = 0; i < ARRAY_SIZE(emitters); i++)
 		if (emitters[i].exec == fn)

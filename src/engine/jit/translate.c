@@ -224,7 +224,7 @@ void tr_emit_step(struct tr *t)
 		tr_emit_end(t);
 		return;
 	}
-	if (tr_is_vec(s->op)) {
+	if (tr_is_vec(t, s->op)) {
 		tr_spill_live(t, s->op);
 		tr_make_vec_ready(t);
 	}
@@ -319,7 +319,7 @@ static struct jit_code *translate(struct tr *t)
 	*c = (struct jit_code){
 		.block = t->b, .start = jit_rx(t->j, t->start), .link = links, .trace = t->trace};
 	for (unsigned i = 0; i < t->nr_steps; i++)
-		c->vec |= tr_is_vec(t->steps[i].op);
+		c->vec |= tr_is_vec(t, t->steps[i].op);
 	tr_find_live(t);
 	emit_head(t);
 	if (t->trace && c->vec) { /* before anything is pinned */
@@ -353,6 +353,8 @@ static void begin(struct tr *t, struct jit *j, struct block *b)
 	t->b = b;
 	t->page = soft_page(j->soft, b->host);
 	t->user = b->key & KEY_USER;
+	t->narrow = (b->key & KEY_CODE_SIZE) != CODE64;
+	t->word = t->narrow ? 4 : 8;
 }
 
 struct jit_code *jit_translate(struct jit *j, struct block *b, struct x86_cpu *cpu)
@@ -361,7 +363,7 @@ struct jit_code *jit_translate(struct jit *j, struct block *b, struct x86_cpu *c
 	struct jit_code *c;
 
 	begin(&t, j, b);
-	if ((b->key & KEY_CODE_SIZE) != CODE64 || !jit_code_room(j, &t.e))
+	if (!jit_can_translate(b->key) || !jit_code_room(j, &t.e))
 		return NULL;
 	tr_peek(&t, b);
 	tr_find_straddle(&t, cpu);
@@ -407,7 +409,7 @@ static struct block *likely_next(struct tr *t)
 	i64 next = last->op->off + last->op->len, target = next + (i64)last->op->imm;
 	struct block *a = NULL, *b = NULL;
 
-	if (last->op->size != 8 && is_branch(last->op))
+	if (last->op->size != t->word && is_branch(last->op))
 		return NULL;
 	if (fn == exec_jcc || !is_branch(last->op))
 		a = follow(t, next);

@@ -47,10 +47,10 @@ enum { NO_LINK = INT32_MAX };
 
 /* A way out, to be called at the end of the code. */
 struct way_out {
-	u8 *from; /* a jump that leads there as long as there is no link */
-	u8 *poll; /* another one, or NULL */
-	u8 *unknown; /* of a way: a jump for where it is not known to be good, ... */
-	u8 *routine; /* ... which goes to this one of jit_stubs.way_... */
+	u8 *from;	     /* a jump that leads there as long as there is no link */
+	u8 *poll;	     /* another one, or NULL */
+	u8 *unknown;	     /* of a way: a jump for where it is not known to be good, ... */
+	u8 *routine;	     /* ... which goes to this one of jit_stubs.way_... */
 	const struct op *op; /* as in jit_link, and so are these: */
 	u32 way;
 	i32 off;     /* or NO_LINK */
@@ -88,6 +88,8 @@ struct tr {
 	struct jit_code *code;
 	u8 *start;
 	bool trace, user;
+	bool narrow;	       /* 32-bit code */
+	u8 word;	       /* bytes of addresses, and of what the stack holds: 8, or 4 */
 	bool small;	       /* checks by call: all of a first code, and copies out of line */
 	bool vec_ready;	       /* vector registers are in the host's here */
 	bool polls;	       /* at its head */
@@ -119,6 +121,12 @@ static inline int tr_home(unsigned g)
 	if (g == RSP)
 		return H_GUEST_RSP;
 	return g >= R9 && g <= R11 ? -1 : (int)g;
+}
+
+/* The routines for branches. */
+static inline const struct jit_flow *tr_flow(const struct tr *t)
+{
+	return &t->j->stubs.flow[t->narrow];
 }
 
 /* --- translate.c ------------------------------------------------------------------------- */
@@ -172,9 +180,22 @@ void tr_memory(struct tr *t, const struct op *op, unsigned size, bool write, uns
 void tr_memory_from_t0(struct tr *t, const struct op *op, unsigned size, bool write);
 /* The same for [RSP + disp], and for [register]. */
 void tr_stack(struct tr *t, const struct op *op, i32 disp, unsigned size, bool write);
+/* RSP += by, as wide as it is. */
+void tr_move_stack(struct tr *t, i32 by);
 void tr_at_register(struct tr *t, const struct op *op, unsigned g, unsigned size, bool write);
 /* op has been emitted: what it did to the base of the pin. */
 void tr_track_pin(struct tr *t, const struct op *op);
+
+/*
+ * Can op's address, if it has one, be computed by tr_ea()?  That is: all but 16 bits, what is
+ * relative to RIP with less than 64, and data in a segment of code.
+ */
+static inline bool tr_has_plain_ea(const struct op *op)
+{
+	if (!(op->flags & OP_EA_SLOW))
+		return !(op->flags & OP_MEM) || op->asize == 8;
+	return op->asize == 4 && op->base != GPR_PC && op->seg != SEG_CS;
+}
 
 /* Effective address of op into T0, without the segment's base. */
 void tr_ea(struct tr *t, const struct op *op);
@@ -202,7 +223,7 @@ void tr_emit_ways(struct tr *t);
 /* --- insn.c ------------------------------------------------------------------------------- */
 
 /* Can op be emitted, at least in its common form? */
-bool tr_is_native(const struct op *op);
+bool tr_is_native(const struct tr *t, const struct op *op);
 /* Emit op natively; false: nothing was emitted, use the exec function. */
 bool tr_emit_insn(struct tr *t, const struct op *op);
 
@@ -217,13 +238,13 @@ bool tr_emit_rep(struct tr *t, const struct op *op);
 
 /* --- bmi.c ---------------------------------------------------------------------------------- */
 
-bool tr_is_bmi(const struct op *op);
+bool tr_is_bmi(const struct tr *t, const struct op *op);
 bool tr_emit_bmi(struct tr *t, const struct op *op); /* if tr_is_bmi(); false: nothing was */
 
 /* --- vec.c ---------------------------------------------------------------------------------- */
 
 /* What it uses of the vector registers if it can run natively, else 0. */
-u8 tr_is_vec(const struct op *op);
+u8 tr_is_vec(const struct tr *t, const struct op *op);
 void tr_emit_vec(struct tr *t, const struct op *op); /* if tr_is_vec() */
 /* The checked memory operand, for VEX and EVEX encodings. */
 struct vex_place;

@@ -195,13 +195,25 @@ static bool must_be_register(const struct op *op, const struct insn *in)
 	       (kind_of(in->src) == OK_RM && !(op->flags & OP_MEM) && op->evex & EVEX_B);
 }
 
+/* Does the host, in 64-bit code, do something else than a guest in 32-bit code asks for? */
+static bool differs_narrow(const struct op *op, const struct insn *in)
+{
+	bool general = kind_of(in->dst) == OK_REG || kind_of(in->src) == OK_REG ||
+		       kind_of(in->dst) == OK_RM || kind_of(in->src) == OK_RM ||
+		       kind_of(in->src) == OK_RM_REG;
+
+	/* They are for the registers that there are; the other is of 64 bits. */
+	return in->fn == exec_avx_zeroupper || in->fn == exec_avx_zeroall ||
+	       (general && op->flags & OP_REX_W);
+}
+
 /* VEX and EVEX: all but what has an exec function of its own, which is for a reason. */
-static u8 is_vex(const struct op *op, const struct insn *in)
+static u8 is_vex(const struct tr *t, const struct op *op, const struct insn *in)
 {
 	exec_fn *const fns[] = {exec_avx,	exec_avx512,	    exec_avx_load,
 				exec_avx_store, exec_avx_zeroupper, exec_avx_zeroall};
 
-	if (op->flags & OP_EA_SLOW || writes_part(op, in))
+	if (!tr_has_plain_ea(op) || writes_part(op, in) || (t->narrow && differs_narrow(op, in)))
 		return 0;
 	if (must_be_register(op, in) && tr_home(op->rm >> 3) < 0)
 		return 0;
@@ -216,7 +228,7 @@ static bool is_sse(const struct op *op)
 	const struct insn *in = tr_insn(op);
 	u32 attr = in->attr;
 
-	if (!(attr & A_SSE) || attr & (A_FPU | A_ENDS | A_SYNC) || op->flags & OP_EA_SLOW)
+	if (!(attr & A_SSE) || attr & (A_FPU | A_ENDS | A_SYNC) || !tr_has_plain_ea(op))
 		return false;
 	if (!is_xmm(in->dst) && !is_xmm(in->src))
 		return false;
@@ -228,12 +240,12 @@ static bool is_sse(const struct op *op)
 	return !writes_part(op, in);
 }
 
-u8 tr_is_vec(const struct op *op)
+u8 tr_is_vec(const struct tr *t, const struct op *op)
 {
 	const struct insn *in = tr_insn(op);
 
 	if (in->attr & A_AVX)
-		return is_vex(op, in);
+		return is_vex(t, op, in);
 	return is_sse(op) ? VEC_ALL_XMM : 0;
 }
 

@@ -80,11 +80,6 @@ static unsigned jump_page(u64 lin)
 	return (unsigned)(page ^ page >> JUMP_PAGE_BITS) & ((1 << JUMP_PAGE_BITS) - 1);
 }
 
-static struct jumps *jumps_of(const struct soft_cpu *sc)
-{
-	return &sc->ctx->jumps[!!(sc->key & KEY_USER)];
-}
-
 /* To where lin belongs, and what is there to the place next to it, if it is something. */
 static void put_jump(struct jumps *j, u64 lin, const void *code)
 {
@@ -102,7 +97,7 @@ static struct old_jump *old_jump(const struct soft_cpu *sc, const struct jumps *
 
 const void *soft_find_old_jump(struct soft_cpu *sc, u64 lin)
 {
-	struct jumps *j = jumps_of(sc);
+	struct jumps *j = soft_jumps(sc);
 	const struct old_jump *o = old_jump(sc, j, lin);
 
 	if (lin == NO_LIN || o->lin != lin || o->age != j->age)
@@ -113,11 +108,11 @@ const void *soft_find_old_jump(struct soft_cpu *sc, u64 lin)
 
 void soft_add_jump(struct soft_cpu *sc, u64 lin, block_key key, const void *code)
 {
-	struct jumps *j = jumps_of(sc);
+	struct jumps *j = soft_jumps(sc);
 	const struct ex_ent *x = soft_ex(sc->ctx, lin);
 	const struct jc_ent *b = &sc->ctx->jc[jc_index(lin)];
-	bool known = x->tag == ((lin & ~0xfffull) | is_user(sc->cpu)) &&
-		     x->key == (key & KEY_LARGE);
+	bool known =
+		x->tag == ((lin & ~0xfffull) | is_user(sc->cpu)) && x->key == (key & KEY_LARGE);
 
 	if (lin == NO_LIN)
 		return;
@@ -126,9 +121,7 @@ void soft_add_jump(struct soft_cpu *sc, u64 lin, block_key key, const void *code
 	j->pages[jump_page(lin) / 64] |= 1ull << jump_page(lin) % 64;
 	j->used = j->half[lin >> 63] = true;
 	/* What the instruction TLB has forgotten may be any page, but for what is kept beside. */
-	if (!(known ? x->global
-		    : key & KEY_LARGE ? false
-				      : b->block && b->lin == lin && b->global))
+	if (!(known ? x->global : key & KEY_LARGE ? false : b->block && b->lin == lin && b->global))
 		j->local = true;
 	if (!known || x->large)
 		j->large |= soft_gib_bit(lin);
@@ -136,7 +129,7 @@ void soft_add_jump(struct soft_cpu *sc, u64 lin, block_key key, const void *code
 
 static u64 *way_of(struct soft_cpu *sc, unsigned way)
 {
-	return &jumps_of(sc)->ways[way % NR_WAYS];
+	return &soft_jumps(sc)->ways[way % NR_WAYS];
 }
 
 void soft_add_way(struct soft_cpu *sc, unsigned way)
@@ -203,6 +196,14 @@ static void ctx_clear(struct soft_ctx *c)
 	memset(c->large, 0, sizeof(c->large));
 	c->large_gibs = 0;
 	jc_clear(c);
+}
+
+/* One that holds zeros, or what was there before: neither is empty. */
+static void ctx_clear_new(struct soft_ctx *c)
+{
+	for (unsigned k = 0; k < ARRAY_SIZE(c->jumps); k++)
+		c->jumps[k].used = true;
+	ctx_clear(c);
 }
 
 /* Empty the entries that have a bit, and clear the bits. */
@@ -323,8 +324,7 @@ static struct soft_ctx *ctx_get(struct soft_cpu *sc, u16 pcid)
 		if (!c) /* out of memory: the first context always exists */
 			c = sc->ctxs[0];
 		c->sc = sc;
-		c->jumps[0].used = c->jumps[1].used = true; /* zero is not empty */
-		ctx_clear(c);
+		ctx_clear_new(c);
 		c->pcid = pcid;
 		c->valid = true;
 	}
@@ -358,7 +358,7 @@ void soft_view_changed(struct x86_cpu *cpu)
 	sc->slow_access = soft_aligned_only(cpu) || soft_watches_data(cpu);
 	sc->key = (block_key)(cpu->code_size | (is_user(cpu) ? KEY_USER : 0) |
 			      (!cpu->code64 && cpu->st.seg[SEG_CS].limit != ~0u ? KEY_LIMITED : 0));
-	cpu->jump_cache = soft_jumps(sc);
+	cpu->jump_cache = soft_jumps(sc)->ent;
 	if (sc->slow_access || sc->shadow)
 		pages_clear(cpu);
 	for (unsigned ac = 0; ac < 2; ac++) {
@@ -533,9 +533,8 @@ int soft_cpu_init(struct vcpu *v, struct err *e)
 	sc->shot = shot;
 	sc->ctxs[0] = sc->ctx = c;
 	c->sc = sc;
-	c->jumps[0].used = c->jumps[1].used = true;
 	c->valid = true;
-	ctx_clear(c);
+	ctx_clear_new(c);
 	view_clear(&sc->no_view);
 	cpu->soft = sc;
 	cpu->pages_used = true; /* zero is not empty */

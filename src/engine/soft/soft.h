@@ -120,7 +120,7 @@ struct jc_ent { /* jump cache: linear address to block, for one context */
 };
 
 /*
- * A translator's jump cache: 64-bit code that runs at lin, in the mode of the table.  An entry may
+ * A translator's jump cache: code that runs at lin, in the mode of the table.  An entry may
  * also be in the place next to its own (index ^ 1), where a newer one put it.
  */
 enum { JUMP_BITS = 12, JUMP_ENTRIES = 1 << JUMP_BITS, JUMP_PAGE_BITS = 9 };
@@ -137,7 +137,7 @@ struct jump_ent {
  */
 enum { NR_WAYS = 1024, MAX_WAY = NR_WAYS * (PAGE_SIZE_4K - 1) };
 
-/* That of kernel or user mode, with what is known of its entries, so as to keep what is good. */
+/* That of one of the modes, with what is known of its entries, so as to keep what is good. */
 struct jumps {
 	struct jump_ent ent[JUMP_ENTRIES] __attribute__((aligned(64)));
 	u64 ways[NR_WAYS];
@@ -148,6 +148,12 @@ struct jumps {
 	u64 large;    /* hashes of GiBs with entries in large pages */
 };
 
+/*
+ * The modes, for which the same address may be other code.  Translated code goes from the first to
+ * the second and back by itself (jit/ring.c).
+ */
+enum { JUMPS_KERNEL, JUMPS_USER, JUMPS_COMPAT, NR_JUMPS };
+
 struct ex_ent {	 /* instruction TLB */
 	u64 tag; /* page | user; all ones: invalid */
 	const u8 *host;
@@ -156,7 +162,12 @@ struct ex_ent {	 /* instruction TLB */
 };
 
 /* Regions of code: 2 MiB and more that the guest maps as one piece (region.c). */
-enum { LARGE_CODE_BITS = 21, LARGE_CODE = 1 << LARGE_CODE_BITS, NR_REGIONS = 63, REGION_LOST = 0xff };
+enum {
+	LARGE_CODE_BITS = 21,
+	LARGE_CODE = 1 << LARGE_CODE_BITS,
+	NR_REGIONS = 63,
+	REGION_LOST = 0xff
+};
 
 /*
  * What jump caches have had no room for, of all a vCPU's contexts and modes: in force while the
@@ -181,13 +192,14 @@ struct soft_ctx {
 	u64 local_rd[NR_VIEWS][TLB_ENTRIES / 64], local_wr[NR_VIEWS][TLB_ENTRIES / 64];
 	u64 local_ex[EX_ENTRIES / 64];
 	u64 used_wr[NR_VIEWS][TLB_ENTRIES / 64]; /* entries that are not empty, and some that are */
-	u64 large_gibs;			       /* hashes of GiBs with fragments of large pages */
-	u64 large[NR_VIEWS][TLB_ENTRIES / 64]; /* entries that may be such fragments */
-	u64 regions, local_regions; /* bits: which are mapped, at region_delta; which not globally */
+	u64 large_gibs;				 /* hashes of GiBs with fragments of large pages */
+	u64 large[NR_VIEWS][TLB_ENTRIES / 64];	 /* entries that may be such fragments */
+	u64 regions,
+		local_regions; /* bits: which are mapped, at region_delta; which not globally */
 	u64 region_delta[NR_REGIONS + 1]; /* linear - host address */
 	struct ex_ent ex[EX_ENTRIES];
 	struct jc_ent jc[JC_ENTRIES];
-	struct jumps jumps[2]; /* kernel, user */
+	struct jumps jumps[NR_JUMPS];
 };
 
 /* An instruction across the end of a page is in no block that is shared: one that a CPU met. */
@@ -219,15 +231,15 @@ struct soft_cpu {
 	u64 clock;	  /* for soft_ctx.used */
 	_Atomic u64 seen; /* soft->epoch at the top of the run loop; 0: not in run() */
 	_Atomic bool in_guest;
-	unsigned alone;		 /* inside its own exclusive sections, so many deep */
-	_Atomic bool flush_due;	 /* the memory map changed: empty the TLB at the next poll */
-	struct tlb_view no_view; /* always misses: alignment checks, data breakpoints */
-	bool slow_access;	 /* no_view is in force */
-	struct shadow *shadow;	 /* shadow.h: runs of this vCPU are compared; or NULL */
+	unsigned alone;		    /* inside its own exclusive sections, so many deep */
+	_Atomic bool flush_due;	    /* the memory map changed: empty the TLB at the next poll */
+	struct tlb_view no_view;    /* always misses: alignment checks, data breakpoints */
+	bool slow_access;	    /* no_view is in force */
+	struct shadow *shadow;	    /* shadow.h: runs of this vCPU are compared; or NULL */
 	struct old_jump *old_jumps; /* OLD_JUMPS of them */
 	u64 jumps_age;
-	struct block *shot;	 /* room for one instruction that must not be cached */
-	u8 shot_bytes[16];	 /* what it was decoded from */
+	struct block *shot; /* room for one instruction that must not be cached */
+	u8 shot_bytes[16];  /* what it was decoded from */
 	struct straddle straddles[NR_STRADDLES];
 	struct lockstep *lockstep;    /* a translator's: it is checked */
 	struct jit_link *engine_link; /* a translator's: the branch it was left through */
@@ -405,9 +417,13 @@ struct block *soft_one_shot(struct x86_cpu *cpu);
 void soft_code_written(struct soft *s, const void *p, u64 len);
 
 /* The translator's jump cache for the code that runs now. */
-static inline struct jump_ent *soft_jumps(const struct soft_cpu *sc)
+static inline struct jumps *soft_jumps(const struct soft_cpu *sc)
 {
-	return sc->ctx->jumps[!!(sc->key & KEY_USER)].ent;
+	unsigned n = !(sc->key & KEY_USER)		   ? JUMPS_KERNEL
+		     : (sc->key & KEY_CODE_SIZE) == CODE64 ? JUMPS_USER
+							   : JUMPS_COMPAT;
+
+	return &sc->ctx->jumps[n];
 }
 
 /* A multiplication, since translated code does it in two instructions. */
@@ -421,7 +437,7 @@ static inline unsigned jump_index(u64 lin)
 /* Where code for lin is entered that runs where the CPU is, as far as is known there; or NULL. */
 static inline const void *soft_find_jump(const struct soft_cpu *sc, u64 lin)
 {
-	const struct jump_ent *e = soft_jumps(sc);
+	const struct jump_ent *e = soft_jumps(sc)->ent;
 	unsigned i = jump_index(lin);
 
 	return e[i].lin == lin ? e[i].code : e[i ^ 1].lin == lin ? e[i ^ 1].code : NULL;

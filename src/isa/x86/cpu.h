@@ -95,6 +95,7 @@ struct x86_cpu {
 	bool code64;	/* LMA && CS.L: segments are flat but FS, GS */
 	u8 stack_size;	/* bytes: 2, 4, 8: width of SP */
 	u8 seg_flat;	/* bit by segment: base 0, 4 GiB, writable data; no checks needed */
+	u8 seg_wide;	/* the same, whatever its base */
 
 	struct tlb_view *view; /* the current view's tables */
 	u64 seg_base[NR_SEGS]; /* effective base: 0 for ES, CS, SS, DS in 64-bit code */

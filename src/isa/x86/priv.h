@@ -174,7 +174,7 @@ void x86_drop_inner_segs(struct x86_cpu *cpu);
 /* LLDT and task switch: errors raised as vector. */
 void x86_load_ldt(struct x86_cpu *cpu, u16 sel, u8 vector);
 
-/* Recompute seg_flat's bit for reg. */
+/* Recompute the bits of seg_flat and seg_wide for reg. */
 void x86_note_flat(struct x86_cpu *cpu, enum seg_reg reg);
 
 /* A stack that is not the current one, written to before it is committed. */

@@ -78,9 +78,10 @@ void x86_note_flat(struct x86_cpu *cpu, enum seg_reg reg)
 {
 	const struct seg *s = &cpu->st.seg[reg];
 	u16 want = SEG_P | SEG_S | SEG_RW, mask = want | SEG_CODE | SEG_EC;
-	bool flat = !s->base && s->limit == ~0u && (s->attr & mask) == want;
+	bool wide = s->limit == ~0u && (s->attr & mask) == want, flat = wide && !s->base;
 
 	cpu->seg_flat = (u8)((cpu->seg_flat & ~(1u << reg)) | (unsigned)flat << reg);
+	cpu->seg_wide = (u8)((cpu->seg_wide & ~(1u << reg)) | (unsigned)wide << reg);
 }
 
 void x86_put_seg(struct x86_cpu *cpu, enum seg_reg reg, const struct seg *s)
