@@ -79,7 +79,7 @@ const void *jit_find(struct x86_cpu *cpu)
 	c = b ? __atomic_load_n((struct jit_code **)&b->code, __ATOMIC_ACQUIRE) : NULL;
 	if (!c)
 		return NULL;
-	soft_add_jump(sc, lin, b->key, c->far_entry);
+	soft_add_jump(sc, lin, b, c->far_entry);
 	return c->far_entry;
 }
 

@@ -26,7 +26,7 @@ static void enter_jump_cache(struct x86_cpu *cpu, struct soft_cpu *sc, const str
 {
 	u64 lin = cpu->st.gpr[GPR_PC] + b->page_off;
 
-	soft_add_jump(sc, lin, b->key, c->far_entry);
+	soft_add_jump(sc, lin, b, c->far_entry);
 }
 
 static struct block *block_of(const struct op *op)

@@ -124,7 +124,7 @@ void jit_try_way(struct x86_cpu *cpu, struct jit_link *l)
 		if (!l->to && l->place == b->host && l->place_key == b->key && lead_to(j, l, c))
 			j->links++;
 		if (l->to == c) {
-			soft_add_jump(sc, lin, b->key, c->far_entry);
+			soft_add_jump(sc, lin, b, c->far_entry);
 			soft_add_way(sc, l->way);
 		}
 	}

@@ -106,13 +106,21 @@ const void *soft_find_old_jump(struct soft_cpu *sc, u64 lin)
 	return o->code;
 }
 
-void soft_add_jump(struct soft_cpu *sc, u64 lin, block_key key, const void *code)
+/* Is what the block at lin was fetched by global?  Without proof it is not. */
+static bool is_global_code(const struct soft_cpu *sc, u64 lin, const struct block *b)
+{
+	const struct jc_ent *e = &sc->ctx->jc[jc_index(lin)];
+
+	if (b->key & KEY_LARGE)
+		return soft_region_is_global(sc->ctx, b->host);
+	if (soft_known_code(sc, lin))
+		return soft_ex(sc->ctx, lin)->global;
+	return e->block && e->lin == lin && e->global;
+}
+
+void soft_add_jump(struct soft_cpu *sc, u64 lin, const struct block *b, const void *code)
 {
 	struct jumps *j = soft_jumps(sc);
-	const struct ex_ent *x = soft_ex(sc->ctx, lin);
-	const struct jc_ent *b = &sc->ctx->jc[jc_index(lin)];
-	bool known =
-		x->tag == ((lin & ~0xfffull) | is_user(sc->cpu)) && x->key == (key & KEY_LARGE);
 
 	if (lin == NO_LIN)
 		return;
@@ -120,10 +128,10 @@ void soft_add_jump(struct soft_cpu *sc, u64 lin, block_key key, const void *code
 	*old_jump(sc, j, lin) = (struct old_jump){lin, j->age, code};
 	j->pages[jump_page(lin) / 64] |= 1ull << jump_page(lin) % 64;
 	j->used = j->half[lin >> 63] = true;
-	/* What the instruction TLB has forgotten may be any page, but for what is kept beside. */
-	if (!(known ? x->global : key & KEY_LARGE ? false : b->block && b->lin == lin && b->global))
+	if (!is_global_code(sc, lin, b))
 		j->local = true;
-	if (!known || x->large)
+	/* What the instruction TLB has forgotten may be of any page. */
+	if (b->key & KEY_LARGE || !soft_known_code(sc, lin) || soft_ex(sc->ctx, lin)->large)
 		j->large |= soft_gib_bit(lin);
 }
 

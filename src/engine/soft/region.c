@@ -34,6 +34,14 @@ bool soft_same_region(const struct soft *s, const u8 *a, const u8 *b)
 	return id && id != REGION_LOST && id == s->region_of[unit_of(s, b)];
 }
 
+bool soft_region_is_global(const struct soft_ctx *c, const u8 *host)
+{
+	const struct soft *s = c->sc->soft;
+	u8 id = s->region_of[unit_of(s, host)];
+
+	return id && id != REGION_LOST && (c->regions & ~c->local_regions) >> id & 1;
+}
+
 /* A mapping of host memory, as far as one unit tells. */
 struct mapping {
 	u64 delta; /* linear - host address */

@@ -446,8 +446,8 @@ static inline const void *soft_find_jump(const struct soft_cpu *sc, u64 lin)
 /* The same of what the jump cache has lost. */
 const void *soft_find_old_jump(struct soft_cpu *sc, u64 lin);
 
-/* Code for lin, where the CPU is, of a block with the key may be entered at code. */
-void soft_add_jump(struct soft_cpu *sc, u64 lin, block_key key, const void *code);
+/* Code for lin, where the CPU is, may be entered at code: that of the block. */
+void soft_add_jump(struct soft_cpu *sc, u64 lin, const struct block *b, const void *code);
 
 /* Code may be left by that way from where the CPU is, or not any more. */
 void soft_add_way(struct soft_cpu *sc, unsigned way);
@@ -480,6 +480,8 @@ void soft_kill_blocks(struct soft *s, u64 off, u64 len);
 
 /* KEY_LARGE or 0 for the code at lin, which is fetched from host through a large page. */
 block_key soft_region_key(struct x86_cpu *cpu, u64 lin, const u8 *host, bool global);
+/* Is the region of the code at host mapped globally in the context, as far as is known? */
+bool soft_region_is_global(const struct soft_ctx *c, const u8 *host);
 /* Are a and b in one region?  soft->lock held. */
 bool soft_same_region(const struct soft *s, const u8 *a, const u8 *b);
 
