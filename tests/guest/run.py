@@ -111,7 +111,8 @@ def lib_sources(bits):
     names = sorted(n for n in os.listdir(lib) if n[-2:] in ('.c', '.S') and not n.endswith(other))
     # The start goes first.
     names.sort(key=lambda n: not n.startswith('start'))
-    return [os.path.join(lib, n) for n in names if bits == 64 or n != 'paging.c']
+    only64 = ('paging.c', 'modes.c')
+    return [os.path.join(lib, n) for n in names if bits == 64 or n not in only64]
 
 
 def compile_one(source, folder, bits):

@@ -52,18 +52,6 @@ static u32 run(u64 va, unsigned times)
 /* --- address spaces ------------------------------------------------------------------------------
  */
 
-static u64 *entry_in(u64 *table, u64 va, unsigned level)
-{
-	for (unsigned l = 3; l > level; l--) {
-		u64 *e = &table[va >> (12 + 9 * l) & 511];
-
-		if (!(*e & PTE_P))
-			*e = (reg_t)page_alloc() | WRITABLE;
-		table = (u64 *)(reg_t)(*e & PTE_ADDR);
-	}
-	return &table[va >> (12 + 9 * level) & 511];
-}
-
 /* Another address space, with all that there is. */
 static u64 *new_space(void)
 {
@@ -75,12 +63,12 @@ static u64 *new_space(void)
 
 static void put_small(u64 *space, u64 va, const void *page)
 {
-	*entry_in(space, va, 0) = (reg_t)page | WRITABLE;
+	*pte_in(space, va, LEVEL_4K) = (reg_t)page | WRITABLE;
 }
 
 static void put_large(u64 *space, u64 va, u64 phys)
 {
-	*entry_in(space, va, 1) = phys | WRITABLE | PTE_PS | PTE_A | PTE_D;
+	*pte_in(space, va, LEVEL_2M) = phys | WRITABLE | PTE_PS | PTE_A | PTE_D;
 }
 
 static void enter_space(const u64 *space, unsigned pcid)

@@ -94,7 +94,7 @@ static const void *go_on(struct x86_cpu *cpu)
 	if (atomic_load_explicit(&cpu->v.pending, memory_order_relaxed) || cpu->careful ||
 	    cpu->st.activity != CPU_RUNNING || !jit_runs_here(cpu) || cpu->st.irq_shadow)
 		return NULL;
-	code = cpu->st.rip != ~0ull ? soft_find_jump(soft_cpu(cpu), cpu->st.rip) : NULL;
+	code = soft_find_jump(soft_cpu(cpu), cpu->st.rip);
 	return code ? code : jit_find(cpu);
 }
 

@@ -107,7 +107,7 @@ void jit_try_way(struct x86_cpu *cpu, struct jit_link *l)
 	struct block *b = soft_known_block(sc, lin);
 
 	cpu->way_misses = EACH;
-	if (!b || lin == ~0ull || j->soft->split[b->page_off / 64] >> (b->page_off % 64) & 1)
+	if (!b || lin == NO_LIN || j->soft->split[b->page_off / 64] >> (b->page_off % 64) & 1)
 		return;
 	pthread_mutex_lock(&j->soft->lock);
 	if (b->code && !atomic_load(&b->dead) && !l->from->dead) {

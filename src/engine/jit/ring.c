@@ -78,10 +78,7 @@ static void ask_cpl0(struct emit *e, struct unusual *u)
 /* Is T0 canonical?  T1 is lost. */
 static void ask_canonical(struct emit *e, struct unusual *u)
 {
-	emit_mov_rr(e, H_T1, H_T0);
-	emit_bytes(e, (u8[]){0x49, 0xc1, 0xe3, 16}, 4); /* shl r11, 16 */
-	emit_bytes(e, (u8[]){0x49, 0xc1, 0xfb, 16}, 4); /* sar r11, 16 */
-	emit_bytes(e, (u8[]){0x4d, 0x39, 0xd3}, 3);	/* cmp r11, r10 */
+	stub_compare_canonical(e);
 	unless(e, u, 4);
 }
 
@@ -115,7 +112,9 @@ static void load_segment(struct emit *e, enum seg_reg reg, u16 attr)
 static void flat_stack(struct emit *e)
 {
 	emit_clear_bits(e, CPU_OFF(seg_flat), 1 << SEG_CS);
+	emit_clear_bits(e, CPU_OFF(seg_wide), 1 << SEG_CS);
 	emit_set_bits(e, CPU_OFF(seg_flat), 1 << SEG_SS);
+	emit_set_bits(e, CPU_OFF(seg_wide), 1 << SEG_SS);
 }
 
 /* T0: the base of the selectors; RAX is lost. */

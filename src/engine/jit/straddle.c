@@ -119,9 +119,7 @@ void tr_emit_straddle(struct tr *t, const struct op *op)
 		emit_mov_imm(&t->e, H_T0, (u64)(uintptr_t)next);
 	} else {
 		emit_load_slot(&t->e, H_T0, GPR_SLOT(GPR_PC));
-		emit_lea(&t->e, H_T0, H_T0, -1, 0, PAGE_SIZE_4K + t->user);
-		if (t->narrow)
-			emit_bytes(&t->e, (u8[]){0x45, 0x89, 0xd2}, 3); /* mov r10d, r10d */
+		emit_address(&t->e, t->word, H_T0, H_T0, -1, 0, PAGE_SIZE_4K + t->user);
 		emit_op_slot(&t->e, 0x3b, H_T0, slot + (i32)offsetof(struct tlb_ent, tag));
 		c->from[c->nr_from++] = emit_jcc(&t->e, 5);
 		emit_load_slot(&t->e, H_T0, slot + (i32)offsetof(struct tlb_ent, host));

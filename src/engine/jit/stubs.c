@@ -122,6 +122,14 @@ void stub_compare_pending(struct emit *e)
 				   .imm_size = 1});
 }
 
+void stub_compare_canonical(struct emit *e)
+{
+	emit_mov_rr(e, H_T1, H_T0);
+	emit_bytes(e, (u8[]){0x49, 0xc1, 0xe3, 16}, 4); /* shl r11, 16 */
+	emit_bytes(e, (u8[]){0x49, 0xc1, 0xfb, 16}, 4); /* sar r11, 16 */
+	emit_bytes(e, (u8[]){0x4d, 0x39, 0xd3}, 3);	/* cmp r11, r10 */
+}
+
 /* From a routine that was called, at the jump: drop two words, and out. */
 static void drop_and_leave(struct emit *e, u8 *jump, const u8 *leave)
 {

@@ -19,6 +19,9 @@ void stub_t0_entry(struct emit *e, u8 opcode, u32 disp); /* op r10, [r11 + disp]
 void stub_pin_entry(struct emit *e, bool write);
 void stub_cmp_t0(struct emit *e, u32 imm);
 
+/* Equal: T0 is canonical.  T1 is lost. */
+void stub_compare_canonical(struct emit *e);
+
 /* sub dword gs:[counter], 1; if that is negative: call routine */
 void stub_count_down(struct emit *e, i32 counter, const u8 *routine);
 

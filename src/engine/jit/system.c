@@ -175,8 +175,8 @@ static void put_reg(struct tr *t, const struct op *op, unsigned g)
 {
 	int home = tr_home(g);
 
-	if (op->size == 4) /* mov r10d, r10d */
-		emit_bytes(&t->e, (u8[]){0x45, 0x89, 0xd2}, 3);
+	if (op->size == 4)
+		emit_move(&t->e, 4, H_T0, H_T0);
 	if (home >= 0)
 		emit_mov_rr(&t->e, (unsigned)home, H_T0);
 	else
@@ -217,12 +217,9 @@ static bool emit_write_base(struct tr *t, const struct op *op)
 	else
 		emit_load_slot(&t->e, H_T0, GPR_SLOT(op->rm >> 3));
 	if (op->size == 4) {
-		emit_bytes(&t->e, (u8[]){0x45, 0x89, 0xd2}, 3); /* mov r10d, r10d */
-	} else {						/* is it canonical? */
-		emit_mov_rr(&t->e, H_T1, H_T0);
-		emit_bytes(&t->e, (u8[]){0x49, 0xc1, 0xe3, 16}, 4); /* shl r11, 16 */
-		emit_bytes(&t->e, (u8[]){0x49, 0xc1, 0xfb, 16}, 4); /* sar r11, 16 */
-		emit_bytes(&t->e, (u8[]){0x4d, 0x39, 0xd3}, 3);	    /* cmp r11, r10 */
+		emit_move(&t->e, 4, H_T0, H_T0);
+	} else {
+		stub_compare_canonical(&t->e);
 		tr_cold_jcc(t, op, 5);
 	}
 	emit_store_slot(&t->e, H_T0, base_slot(reg));

@@ -47,12 +47,6 @@ static void jc_drop(struct soft_ctx *c, u64 groups, bool (*keep)(const struct jc
 	}
 }
 
-/*
- * No entry is an entry for this address, for which there never is another one: it leads to the
- * routine that looks further.
- */
-#define NO_LIN (~0ull)
-
 static void jumps_clear(struct soft_cpu *sc, struct jumps *j)
 {
 	if (!j->used)

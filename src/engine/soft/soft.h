@@ -125,6 +125,12 @@ struct jc_ent { /* jump cache: linear address to block, for one context */
  */
 enum { JUMP_BITS = 12, JUMP_ENTRIES = 1 << JUMP_BITS, JUMP_PAGE_BITS = 9 };
 
+/*
+ * No entry is an entry for this address, for which there never is another one: it leads to the
+ * routine that looks further.
+ */
+#define NO_LIN (~0ull)
+
 struct jump_ent {
 	u64 lin;
 	const void *code; /* where there is no entry: soft->no_jump */
@@ -440,6 +446,8 @@ static inline const void *soft_find_jump(const struct soft_cpu *sc, u64 lin)
 	const struct jump_ent *e = soft_jumps(sc)->ent;
 	unsigned i = jump_index(lin);
 
+	if (lin == NO_LIN)
+		return NULL;
 	return e[i].lin == lin ? e[i].code : e[i ^ 1].lin == lin ? e[i ^ 1].code : NULL;
 }
 

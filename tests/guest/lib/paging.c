@@ -13,10 +13,8 @@ void *page_alloc(void)
 	return memset(p, 0, 4096);
 }
 
-u64 *pte_of(u64 va, unsigned level)
+u64 *pte_in(u64 *table, u64 va, unsigned level)
 {
-	u64 *table = page_pml4;
-
 	for (unsigned l = 3; l > level; l--) {
 		u64 *e = &table[va >> (12 + 9 * l) & 511];
 
@@ -25,6 +23,11 @@ u64 *pte_of(u64 va, unsigned level)
 		table = (u64 *)(reg_t)(*e & PTE_ADDR);
 	}
 	return &table[va >> (12 + 9 * level) & 511];
+}
+
+u64 *pte_of(u64 va, unsigned level)
+{
+	return pte_in(page_pml4, va, level);
 }
 
 void map(u64 va, u64 pa, u64 flags, unsigned level)

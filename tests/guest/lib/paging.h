@@ -14,7 +14,11 @@ enum { LEVEL_4K, LEVEL_2M, LEVEL_1G };
 
 /* A fresh, cleared page of memory below 4 GiB. */
 void *page_alloc(void);
-/* The entry that maps va at this level; tables on the way are made with all rights. */
+/*
+ * The entry that maps va at this level, in the space of a PML4 or in the one that runs; tables on
+ * the way are made with all rights.
+ */
+u64 *pte_in(u64 *pml4, u64 va, unsigned level);
 u64 *pte_of(u64 va, unsigned level);
 /* Map, and forget what the TLB had of it. */
 void map(u64 va, u64 pa, u64 flags, unsigned level);
