@@ -56,6 +56,7 @@ struct machine {
 	struct addrspace *pio; /* I/O ports; NULL where the ISA has none */
 	struct loop *loop;
 	struct device *devices;
+	struct blk *disks;   /* block.h */
 	struct vcpu **vcpus; /* nr_vcpus pointers: the ISA allocates what is around a vCPU */
 	unsigned nr_vcpus;
 

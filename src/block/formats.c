@@ -1,0 +1,5 @@
+/* SPDX-License-Identifier: MIT */
+/* The list of image formats. */
+#include "block/format.h"
+
+const struct blk_format *const blk_formats[] = {&blk_raw, NULL};
