@@ -10,7 +10,7 @@
  * Which BAR is where is computed anew from the registers of all functions at each change; one
  * that would lie on something else is left out, and tried again at the next change.
  *
- * MSI-X: a device adds the capability and a BAR with its table, and sends pci_send_msi().
+ * MSI-X is in msix.h.
  *
  * Source: PCI Local Bus Specification 3.0, "Configuration Space Organization".
  */
