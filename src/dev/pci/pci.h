@@ -66,7 +66,8 @@ struct pci_dev {
 	struct pci_bar bar[PCI_NR_BARS];
 	struct irq_line intx;
 	bool intx_level;
-	/* A register of the device's own was written; may be NULL. */
+	/* Registers are about to be read, or were written; both may be NULL. */
+	void (*config_reads)(struct pci_dev *p, unsigned off, unsigned size);
 	void (*config_written)(struct pci_dev *p, unsigned off, unsigned size);
 };
 
