@@ -3,7 +3,8 @@
 # Install the Debian packages that a make target needs: deps.sh build|run|distro|check|fuzz|bench
 set -eu
 
-build="gcc libc6-dev meson ninja-build pkgconf libzydis-dev acpica-tools scdoc"
+build="gcc libc6-dev meson ninja-build pkgconf libzydis-dev libyaml-dev libjansson-dev
+	acpica-tools scdoc"
 guest="cpio gzip"
 distro="mmdebstrap fakeroot e2fsprogs fdisk qemu-utils"
 tests="libcmocka-dev python3 clang clang-format gdb binutils lz4 mmdebstrap xz-utils bzip2"

@@ -22,7 +22,7 @@ mirror=http://deb.debian.org/debian
 security=http://deb.debian.org/debian-security
 first=2048 # sector of the partition: as everybody aligns
 
-suite=bookworm size=8G format=qcow2 small= out=
+suite=bookworm format=qcow2 size='' small='' out=''
 fail() {
 	echo "sundog: $*" >&2
 	exit 1
@@ -30,7 +30,7 @@ fail() {
 asked=$*
 while [ $# -gt 0 ]; do
 	case $1 in
-	--small) small=1 size=2G ;;
+	--small) small=1 ;;
 	--include | --size | --format | --suite)
 		[ $# -gt 1 ] || fail "$1 needs a value; see the head of $0"
 		case $1 in
@@ -47,6 +47,8 @@ while [ $# -gt 0 ]; do
 	shift
 done
 [ -n "$out" ] || fail "no file to write; see the head of $0"
+[ -n "$size" ] || size=${small:+2G}
+[ -n "$size" ] || size=8G
 bytes=$(numfmt --from=iec "$size" 2>/dev/null) || fail "--size $size is no size; write it like 8G"
 [ "$bytes" -ge $((1 << 30)) ] || fail "--size $size is too small for Debian; 2G is a good start"
 case $format in
@@ -119,7 +121,7 @@ TIDY
 }
 
 make_tree() {
-	set -- --variant=minbase --include="$(echo $packages | tr ' ' ,)" \
+	set -- --variant=minbase --include="$packages" \
 		--essential-hook="tar-in $work/overlay.tar /" \
 		--customize-hook="upload $work/configure /configure" \
 		--customize-hook='chroot "$1" sh /configure && rm "$1/configure"'
