@@ -57,7 +57,7 @@ static int pc_build(struct machine *m, const struct machine_cfg *cfg, struct err
 	m->board_priv = pc;
 	rc = pc_map_ram(pc, e);
 	if (rc == 0)
-		rc = pc_open_disks(pc, cfg->disks, e);
+		rc = pc_open_disks(pc, cfg, e);
 	if (rc == 0) {
 		pc_memory_map(pc);
 		rc = pc_add_devices(pc, cfg, e);

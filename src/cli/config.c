@@ -164,7 +164,8 @@ static bool is_path_key(const struct option *o, const char *item, size_t len)
 	const char *eq = memchr(item, '=', len), *k = o->path_keys;
 
 	/* "on" is what a word without a value means. */
-	if (!k || !eq || (item + len - eq == 3 && strncmp(eq, "=on", 3) == 0))
+	if (!k || !eq || (item + len - eq == 3 && strncmp(eq, "=on", 3) == 0) ||
+	    (item + len - eq == 4 && strncmp(eq, "=off", 4) == 0))
 		return false;
 	while (*k) {
 		size_t n = strcspn(k, " ");
@@ -208,11 +209,17 @@ static void put_items(const struct option *o, const char *dir, const char *s, FI
 char *config_resolve(const struct option *o, const char *dir, const char *value)
 {
 	size_t prefix = o->path ? strlen(o->path) : 0, len = strlen(value), size;
+	size_t first = o->first ? strlen(o->first) : 0;
 	char *out = NULL;
 	FILE *f = open_memstream(&out, &size);
 
 	if (!f)
 		return NULL;
+	/* "file=PATH,key=value" is another way to write "PATH,key=value". */
+	if (first && strncmp(value, o->first, first) == 0 && value[first] == '=') {
+		value += first + 1;
+		len -= first + 1;
+	}
 	if (o->path && strncmp(value, o->path, prefix) == 0 && is_relative(value + prefix)) {
 		fputs(o->path, f);
 		if (o->first)
@@ -281,10 +288,8 @@ static int read_pair(struct reader *r, const struct option *o, struct strlist *k
 		*first = keep(r, strdup(scalar(r)));
 		return *first ? 0 : -ENOMEM;
 	}
-	/* A word without a value switches on. */
-	fprintf(f, is_true(r) ? ",%s" : ",%s=", key);
-	if (!is_true(r))
-		put_doubled(scalar(r), f);
+	fprintf(f, ",%s=", key);
+	put_doubled(is_true(r) ? "on" : is_false(r) ? "off" : scalar(r), f);
 	return 0;
 }
 

@@ -96,7 +96,7 @@ static void takes_all_kinds(void **state)
 	assert_int_equal(a.devices.n, 3);
 	assert_string_equal(a.devices.items[0], "plain,key=1");
 	assert_string_equal(a.devices.items[1], "debugcon,iobase=0xe9");
-	assert_string_equal(a.devices.items[2], "a,,b,text=c,,d,on,off=false");
+	assert_string_equal(a.devices.items[2], "a,,b,text=c,,d,on=on,off=off");
 	assert_string_equal(a.addr, ":1234");
 	done(&a);
 	/* One of a list needs no list, a number may be a string, and JSON is YAML. */
@@ -122,7 +122,8 @@ static void paths_are_relative_to_the_file(void **state)
 			       "disk:\n"
 			       "  - a.img,ro,overlay=o,,1,serial=s,backing=/b\n"
 			       "  - {file: a.img, overlay: on, backing: b, serial: s}\n"
-			       "  - /d,overlay=on\n",
+			       "  - {file: /d, overlay: true}\n"
+			       "  - file=e,overlay=off\n",
 			       &e),
 			 0);
 	assert_string_equal(a.kernel, "../v,m/boot/k");
@@ -136,6 +137,7 @@ static void paths_are_relative_to_the_file(void **state)
 	assert_string_equal(a.disks.items[1],
 			    "../v,,m/a.img,overlay=on,backing=../v,,m/b,serial=s");
 	assert_string_equal(a.disks.items[2], "/d,overlay=on");
+	assert_string_equal(a.disks.items[3], "../v,,m/e,overlay=off");
 	done(&a);
 }
 

@@ -4,12 +4,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
 #include "cli/config.h"
 #include "cli/dryrun.h"
 #include "cli/lists.h"
 #include "cli/options.h"
+#include "cli/seed.h"
 #include "cli/signals.h"
 #include "debug/gdbstub.h"
 #include "sundog/err.h"
@@ -18,9 +20,10 @@
 
 struct run_args {
 	struct machine_cfg cfg;
-	struct strlist modules, devices, disks, rest;
+	struct strlist modules, devices, disks, ssh_keys, rest;
 	const char *trace, *trace_file;
 	struct config config;
+	struct seed_cfg seed;
 	bool help, dry_run, json;
 };
 
@@ -51,8 +54,8 @@ static const struct option options[] = {
 	 OPTION_LIST, offsetof(struct run_args, devices), .first = "name"},
 	{"disk", "FILE[,KEY=VALUE]...",
 	 "a disk: a raw or qcow2 image; \"help\" lists the keys;\nmay be repeated", OPTION_LIST,
-	 offsetof(struct run_args, disks), .first = "file", .path = "",
-	 .path_keys = "backing overlay log"},
+	 offsetof(struct run_args, disks), .path = "", .first = "file",
+	 .path_keys = "overlay backing log"},
 	{"trace", "PATTERNS", "print matching events, like 'io_*,irq_*'; \"help\" lists them",
 	 OPTION_STR, offsetof(struct run_args, trace)},
 	{"trace-file", "FILE", "write them there instead of to standard error", OPTION_STR,
@@ -61,6 +64,14 @@ static const struct option options[] = {
 	{"no-reboot", NULL, "end when the guest reboots", OPTION_FLAG, CFG(no_reboot)},
 	{"gdb", "HOST:PORT", "wait for a debugger (default: localhost:1234)", OPTION_ADDR, CFG(gdb),
 	 "localhost:1234"},
+	{"user", "NAME", "cloud-init makes this user, who may do all by sudo, at the first boot",
+	 OPTION_STR, offsetof(struct run_args, seed.user)},
+	{"ssh-key", "FILE", "an SSH public key that lets that user in; may be repeated",
+	 OPTION_LIST, offsetof(struct run_args, ssh_keys), .path = ""},
+	{"hostname", "NAME", "cloud-init gives the guest this name", OPTION_STR,
+	 offsetof(struct run_args, seed.hostname)},
+	{"user-data", "FILE", "cloud-init gets this file, too, which has the last word", OPTION_STR,
+	 offsetof(struct run_args, seed.user_data), .path = ""},
 	{"file", "FILE", "options from a YAML file (short: -f); what stands behind it counts more",
 	 OPTION_FILE, offsetof(struct run_args, config), .letter = 'f', .only_here = true},
 	{"dry-run", NULL, "print the machine as a file for --file instead of running it",
@@ -144,9 +155,17 @@ static int check_args(struct run_args *a, struct err *e)
 	cfg->modules = a->modules.items;
 	cfg->devices = a->devices.items;
 	cfg->disks = a->disks.items;
+	a->seed.ssh_keys = a->ssh_keys.items;
 	if (a->json && !a->dry_run)
 		return err_set(e, -EINVAL, "--json says how --dry-run prints; add that");
-	return a->dry_run ? 0 : set_traces(a, e);
+	if (a->dry_run)
+		return 0;
+	if (seed_wanted(&a->seed)) {
+		cfg->seed_fd = seed_new(&a->seed, e);
+		if (cfg->seed_fd < 0)
+			return cfg->seed_fd;
+	}
+	return set_traces(a, e);
 }
 
 static void say_engine(const struct machine *m)
@@ -204,6 +223,18 @@ static int run_machine(const struct machine_cfg *cfg)
 	return status;
 }
 
+static void free_args(struct run_args *a)
+{
+	strlist_free(&a->modules);
+	strlist_free(&a->devices);
+	strlist_free(&a->disks);
+	strlist_free(&a->ssh_keys);
+	strlist_free(&a->rest);
+	config_free(&a->config);
+	if (a->cfg.seed_fd > 0)
+		close(a->cfg.seed_fd);
+}
+
 static int run_main(int argc, char **argv)
 {
 	struct run_args a = {
@@ -227,11 +258,7 @@ static int run_main(int argc, char **argv)
 		status = print_options(options, &a, a.json, stdout, &e) ? err_report(&e) : 0;
 	else
 		status = run_machine(&a.cfg);
-	strlist_free(&a.modules);
-	strlist_free(&a.devices);
-	strlist_free(&a.disks);
-	strlist_free(&a.rest);
-	config_free(&a.config);
+	free_args(&a);
 	return status;
 }
 
