@@ -10,6 +10,7 @@
 #include "cli/options.h"
 #include "cli/signals.h"
 #include "debug/gdbstub.h"
+#include "sundog/counters.h"
 #include "sundog/err.h"
 #include "sundog/machine.h"
 #include "sundog/trace.h"
@@ -139,8 +140,7 @@ static void say_engine(const struct machine *m)
 static void print_stats(struct machine *m)
 {
 	machine_stop_vcpus(m);
-	if (m->engine->stats)
-		m->engine->stats(m, stderr);
+	counters_print(m, stderr);
 	machine_start_vcpus(m);
 }
 
