@@ -344,7 +344,8 @@ static const struct chardev_backend *find_backend(const char *spec, const char *
 		}
 		return b;
 	}
-	err_set(e, -EINVAL, "there is no console \"%s\"; use stdio, pty, file:PATH or none", spec);
+	err_set(e, -EINVAL, "there is no console \"%s\"; use stdio, pty, file:PATH, socket:PATH or none",
+		spec);
 	return NULL;
 }
 
