@@ -67,6 +67,9 @@ fi
 
 mkdir -p "$(dirname "$out")"
 out=$(cd "$(dirname "$out")" && pwd)/$(basename "$out")
+# Whoever wants the same image at the same time waits for it.
+exec 9>"$out.lock"
+flock 9
 made=$({ echo "$asked" && cat "$0" && tar -c --sort=name --mtime=@0 -C "$top/tools" distro; } | md5sum)
 if [ -e "$out" ] && [ "$(cat "$out.made" 2>/dev/null)" = "$made" ]; then
 	exit 0
