@@ -98,6 +98,11 @@ int virtio_pop(struct virtio *v, struct virtqueue *q, struct vq_chain *c)
 	return rc;
 }
 
+bool virtio_rearm(struct virtio *v, struct virtqueue *q)
+{
+	return virtio_is_running(v) && vq_rearm(q);
+}
+
 void virtio_flush(struct virtio *v, struct virtqueue *q)
 {
 	if (vq_flush(q))
