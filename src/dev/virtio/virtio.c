@@ -62,6 +62,9 @@ void virtio_reset(struct virtio *v)
 
 int virtio_post_load(struct virtio *v, struct err *e)
 {
+	if (v->features & ~v->offered)
+		return err_set(e, -EINVAL, "%s: the saved state has features that it has not",
+			       v->pci.dev.id);
 	pci_post_load(&v->pci);
 	for (unsigned i = 0; i < v->nr_queues; i++) {
 		struct virtqueue *q = &v->queue[i];

@@ -403,7 +403,7 @@ void virtio_blk_resized(struct device *dev)
 
 static void free_pools(struct vblk *d)
 {
-	for (unsigned i = 0; i < d->num_queues; i++) {
+	for (unsigned i = 0; i < VIRTIO_MAX_QUEUES; i++) {
 		free(d->pool[i].all);
 		free(d->pool[i].iov);
 		free(d->pool[i].seg);

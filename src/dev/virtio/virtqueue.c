@@ -89,7 +89,8 @@ static bool is_sane(const struct virtqueue *q)
 	if (!q->size || q->size > q->max_size)
 		return false;
 	if (q->packed)
-		return q->avail < q->size && q->used < q->size;
+		return q->avail < q->size && q->used < q->size && q->avail_wrap <= 1 &&
+		       q->used_wrap <= 1;
 	return !(q->size & (q->size - 1));
 }
 
@@ -309,7 +310,7 @@ static int add_table(struct virtqueue *q, struct vq_chain *c, const struct desc 
 	return rc;
 }
 
-static void advance(const struct virtqueue *q, u16 *slot, bool *wrap, u16 n)
+static void advance(const struct virtqueue *q, u16 *slot, u8 *wrap, u16 n)
 {
 	unsigned next = *slot + n;
 
@@ -324,7 +325,7 @@ static int pop_packed(struct virtqueue *q, struct vq_chain *c)
 {
 	u64 rest = load_packed_flags(q, q->avail);
 	u16 slot = q->avail, n;
-	bool wrap = q->avail_wrap;
+	u8 wrap = q->avail_wrap;
 	struct desc d;
 
 	if (!is_avail(rest, wrap))

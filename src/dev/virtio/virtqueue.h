@@ -27,13 +27,13 @@ enum { VQ_NO_VECTOR = 0xffff };
 struct virtqueue {
 	/* What the driver has set. */
 	u16 size, vector;
-	bool enabled;
+	u8 enabled;
 	gpa_t desc, driver, device; /* the three areas */
 
 	/* Where we are.  Split: free-running; packed: a slot and a wrap counter. */
 	u16 avail, used;
-	bool avail_wrap, used_wrap;
-	u32 since; /* slots used since the driver was last interrupted, or not */
+	u8 avail_wrap, used_wrap; /* 0 or 1 */
+	u32 since;		  /* slots used since the driver was last interrupted, or not */
 
 	/* Features; how the areas are mapped; from vq_start() to vq_reset(). */
 	bool packed, indirect, event_idx;
