@@ -168,7 +168,6 @@ void virtio_enable_queue(struct virtio *v, struct virtqueue *q)
 		guest_error(&v->pci.dev, "a virtqueue enabled twice or too early");
 		return;
 	}
-	q->enabled = true;
 	if (vq_start(q, v->features))
 		virtio_fail(v, q->error);
 }

@@ -101,6 +101,7 @@ int vq_start(struct virtqueue *q, u64 features)
 	q->packed = features & VIRTIO_F(RING_PACKED);
 	q->indirect = features & VIRTIO_F(INDIRECT_DESC);
 	q->event_idx = features & VIRTIO_F(EVENT_IDX);
+	q->enabled = 0;
 	if (!is_sane(q))
 		return fail(q, "a virtqueue of no possible size");
 	q->desc_ram = dma_map(dev, q->desc, DESC_SIZE * (size_t)q->size,
@@ -109,6 +110,7 @@ int vq_start(struct virtqueue *q, u64 features)
 	q->device_ram = dma_map(dev, q->device, device_size(q), DMA_FROM_DEVICE);
 	if (!q->desc_ram || !q->driver_ram || !q->device_ram)
 		return fail(q, "a virtqueue outside RAM");
+	q->enabled = 1;
 	return 0;
 }
 

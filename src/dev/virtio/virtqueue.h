@@ -75,7 +75,7 @@ struct vq_chain {
 /* index: for traces.  max_size: what the driver finds; a power of two up to VQ_MAX_SIZE. */
 void vq_init(struct virtqueue *q, struct device *dev, u16 index, u16 max_size);
 void vq_reset(struct virtqueue *q);
-/* The driver has enabled it, or its state was loaded.  -EINVAL and .error: it is unusable. */
+/* Enable it as the driver has set it up, or as it was saved.  -EINVAL and .error: it cannot be. */
 int vq_start(struct virtqueue *q, u64 features) must_check;
 
 /* 1: *c is the next chain.  0: there is none.  -EINVAL and .error: the driver broke it. */

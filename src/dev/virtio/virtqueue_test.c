@@ -45,7 +45,6 @@ static void bind(struct virtqueue *q, const struct drv_ring *r, u64 f)
 	q->desc = r->desc;
 	q->driver = r->driver;
 	q->device = r->device;
-	q->enabled = true;
 	CHECK(vq_start(q, f) == 0);
 }
 
@@ -378,7 +377,6 @@ static void test_start(void)
 		q.desc = t[i].desc;
 		q.driver = t[i].driver;
 		q.device = t[i].device;
-		q.enabled = true;
 		CHECK((vq_start(&q, t[i].packed ? VIRTIO_F(RING_PACKED) : 0) == 0) == t[i].fine);
 		CHECK(t[i].fine == !q.error && (t[i].fine || pop(&q) == -EINVAL));
 	}
