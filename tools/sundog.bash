@@ -22,7 +22,7 @@ _sundog() {
 		compopt -o filenames 2>/dev/null
 		return
 		;;
-	--memory | --cpus | --append | --cmdline) return ;;
+	--memory | --cpus | --append | --cmdline | --user | --hostname) return ;;
 	esac
 	if [[ $cur == -* ]]; then
 		local options
