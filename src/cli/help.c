@@ -44,6 +44,8 @@ static void print_option(const struct option *o, FILE *f)
 		n += fprintf(f, " [%s]", o->arg);
 	else if (o->arg)
 		n += fprintf(f, " %s", o->arg);
+	if (o->letter)
+		n += fprintf(f, ", -%c", o->letter);
 	if (n >= DOC_COLUMN) {
 		fputc('\n', f);
 		n = 0;
