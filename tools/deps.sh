@@ -3,7 +3,7 @@
 # Install the Debian packages that a make target needs: deps.sh build|run|distro|check|fuzz|bench
 set -eu
 
-build="gcc libc6-dev meson ninja-build pkgconf libzydis-dev libyaml-dev libjansson-dev
+build="gcc libc6-dev meson ninja-build pkgconf libzydis-dev libyaml-dev libjansson-dev liburing-dev
 	acpica-tools scdoc"
 guest="cpio gzip"
 distro="mmdebstrap fakeroot e2fsprogs fdisk qemu-utils"
