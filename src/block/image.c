@@ -9,28 +9,10 @@
 #include <unistd.h>
 
 #include "block/format.h"
-#include "sundog/opts.h"
 
 const char *blk_format_at(unsigned i)
 {
 	return blk_formats[i] ? blk_formats[i]->name : NULL;
-}
-
-static const struct blk_format *find_format(const char *name, struct err *e)
-{
-	const char *names[16], *near;
-	unsigned n = 0;
-
-	for (; blk_formats[n] && n < ARRAY_SIZE(names) - 1; n++) {
-		if (strcmp(blk_formats[n]->name, name) == 0)
-			return blk_formats[n];
-		names[n] = blk_formats[n]->name;
-	}
-	names[n] = NULL;
-	near = nearest(name, names);
-	err_set(e, -EINVAL, "there is no image format %s; %s%s", name,
-		near ? "did you mean " : "use raw or qcow2", near ? near : "");
-	return NULL;
 }
 
 /* What the image's format cannot do. */
@@ -105,7 +87,7 @@ static int check_create(const struct blk_create *c, const struct blk_format *fmt
 int blk_create(const struct blk_create *given, struct err *e)
 {
 	struct blk_create c = *given;
-	const struct blk_format *fmt = find_format(c.format, e);
+	const struct blk_format *fmt = blk_format_find(c.format, e);
 	int r;
 
 	if (!fmt)

@@ -356,7 +356,7 @@ def resize_raw():
     same('a.img', 'b.img')
     error(2, '--shrink', 'resize', 'b.img', '-1M')
     img('resize', '--shrink', 'b.img', '-1M')
-    qemu('compare', '-s', '-f', 'raw', '-F', 'raw', 'a.img', 'b.img')
+    check(run(['cmp', 'a.img', 'b.img']).returncode == 0, 'smaller')
     error(2, 'whole sectors', 'resize', 'b.img', '3000000')
     error(2, 'takes away all', 'resize', '--shrink', 'b.img', '-2M')
     error(2, 'no size', 'resize', 'b.img', 'large')
