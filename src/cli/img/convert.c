@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* convert.c - sundog img convert: a copy of a disk, perhaps in another format. */
 #include <jansson.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,14 +12,19 @@
 #include "cli/img/target.h"
 #include "sundog/opts.h"
 
-enum { RAW_GRANULE = 4096 };
+enum {
+	RAW_GRANULE = 4096,
+	PUSH = 16 << 20, /* bytes written between pushes */
+};
 
 struct conversion {
 	const struct img_args *a;
+	struct target *target;
 	struct blk *src, *dst;
 	struct blk *backing; /* dst's; NULL: what is not written reads as zeroes */
 	/* What is decided to be written or left out as one; a cluster where dst has such. */
 	u32 granule;
+	atomic_ullong written; /* since the target was pushed, bytes */
 };
 
 /* What the target needs, for one granule. */
@@ -79,7 +85,13 @@ static int put(struct conversion *c, enum need what, u64 off, const u8 *data, si
 		r = write_compressed(c, off, data, len);
 	else if (what == DATA)
 		r = blk_write(c->dst, off, data, len);
-	return r ? img_failed(c->dst, "write", off, r, e) : 0;
+	if (r)
+		return img_failed(c->dst, "write", off, r, e);
+	if (what == DATA && atomic_fetch_add(&c->written, len) + len >= PUSH) {
+		atomic_store(&c->written, 0);
+		target_push(c->target);
+	}
+	return 0;
 }
 
 /* What the target's backing image has there, with zeroes behind its end. */
@@ -227,6 +239,7 @@ static int convert(struct conversion *c, struct target *t, struct blk_create *cr
 	};
 	int r;
 
+	c->target = t;
 	c->src = blk_open(&cfg, e);
 	if (!c->src)
 		return e->code;

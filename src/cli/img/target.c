@@ -68,6 +68,7 @@ int target_begin(struct target *t, const char *path, enum target_mode mode, stru
 
 	memset(t, 0, sizeof(*t));
 	t->mode = mode;
+	t->push_fd = -1;
 	t->path = realpath(path, NULL);
 	if (!t->path)
 		t->path = strdup(path);
@@ -108,6 +109,16 @@ static int sync_folder(const char *path)
 		close(fd);
 	free(copy);
 	return r;
+}
+
+void target_push(struct target *t)
+{
+	lock(&t->lock);
+	if (t->push_fd < 0)
+		t->push_fd = open(t->temp, O_WRONLY | O_CLOEXEC);
+	unlock(&t->lock);
+	if (t->push_fd >= 0)
+		(void)!sync_file_range(t->push_fd, 0, 0, SYNC_FILE_RANGE_WRITE);
 }
 
 static int rename_new(const struct target *t)
@@ -155,6 +166,8 @@ void target_end(struct target *t)
 	struct err ignored = {0};
 
 	signals_unwatch(&t->signals);
+	if (t->push_fd >= 0)
+		close(t->push_fd);
 	if (!t->done)
 		unlink(t->temp);
 	if (t->old)

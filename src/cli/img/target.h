@@ -29,11 +29,14 @@ struct target {
 	struct blk *old; /* holds the lock of the file that is to be replaced; NULL: none is */
 	struct signal_watch signals;
 	struct lock lock;
-	bool done; /* under the lock: temp is no more */
+	int push_fd; /* of temp, once there was something to push; or -1 */
+	bool done;   /* under the lock: temp is no more */
 };
 
 /* Blocks the signals: call it before any thread is started. */
 int target_begin(struct target *t, const char *path, enum target_mode mode, struct err *e);
+/* Begin to write to the medium what is cached of it, so that the end need not wait long. */
+void target_push(struct target *t);
 /* The file is complete and synced; it gets its name.  target_end() follows in any case. */
 int target_finish(struct target *t, struct err *e);
 /* Removes what is not finished.  Only after a target_begin() that succeeded. */
