@@ -595,10 +595,9 @@ def no_room():
         resource.setrlimit(resource.RLIMIT_FSIZE, (3 * MIB, 3 * MIB))
     with open('a.img', 'wb') as f:
         f.write(random.Random(1).randbytes(8 * MIB))
-    error(3, 'File too large', 'convert', 'a.img', 'b.img', preexec_fn=limit)
+    error(3, '/b.img', 'convert', 'a.img', 'b.img',
+          preexec_fn=limit)
     only(['a.img'])
-    if not shutil.which('qemu-io') or 'qcow2' not in FORMATS:
-        return
     error(3, 'File too large', 'convert', 'a.img', 'b.qcow2', preexec_fn=limit)
     only(['a.img'])
 
@@ -622,7 +621,7 @@ def interrupted():
     with open('a.img', 'wb') as f:
         f.write(random.Random(1).randbytes(32 * MIB))
     for i in range(24):
-        target = 'b.qcow2' if 'qcow2' in FORMATS and i % 2 else 'b.img'
+        target = 'b.qcow2' if i % 2 else 'b.img'
         sig = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)[i % 3]
         p = subprocess.Popen([SUNDOG, 'img', 'convert', 'a.img', target],
                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
@@ -640,7 +639,6 @@ CASES = [info_raw, info_qcow2, create, convert_raw, convert_qcow2, convert_compr
          convert_onto, convert_replace, convert_chain_target, map_raw, map_qcow2, compare,
          resize_raw, resize_qcow2, check_images, snapshots, commits, rebase, bad_arguments,
          bad_options, bad_files, bad_qcow2, locked, no_room, tmpfs, interrupted]
-FORMATS = {'raw', 'qcow2'}
 
 
 def main():

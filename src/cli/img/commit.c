@@ -185,6 +185,8 @@ static int commit_run(struct img_args *a, struct err *e)
 		return r;
 	lock_init(&c.lock, LOCK_LEAF, "commit");
 	r = commit(&c, &t, e);
+	if (r)
+		target_explain(&t, e);
 	target_end(&t);
 	lock_destroy(&c.lock);
 	free(c.base_path);

@@ -293,6 +293,8 @@ static int convert_run(struct img_args *a, struct err *e)
 		r = target_begin(&t, path, a->force ? TARGET_REPLACE : TARGET_NEW, e);
 	if (r == 0) {
 		r = convert(&c, &t, &create, e);
+		if (r)
+			target_explain(&t, e);
 		target_end(&t);
 		if (r == 0 && !a->quiet)
 			r = report(a, create.format, e);

@@ -127,9 +127,10 @@ static int rename_new(const struct target *t)
 
 	if (t->mode != TARGET_NEW) {
 		/* The new one belongs to whom the old one did, as far as we may say so. */
-		if (stat(t->path, &st) == 0 && (chown(t->temp, st.st_uid, st.st_gid) < 0 ||
-						chmod(t->temp, st.st_mode & 07777) < 0))
-			errno = 0;
+		if (stat(t->path, &st) == 0) {
+			(void)!chown(t->temp, st.st_uid, st.st_gid);
+			(void)!chmod(t->temp, st.st_mode & 0777);
+		}
 		return rename(t->temp, t->path) ? -errno : 0;
 	}
 	if (renameat2(AT_FDCWD, t->temp, AT_FDCWD, t->path, RENAME_NOREPLACE) == 0)
@@ -159,6 +160,18 @@ int target_finish(struct target *t, struct err *e)
 	return r ? err_set(e, r, "cannot give %s its name: %s; look at its folder", t->path,
 			   strerror(-r))
 		 : 0;
+}
+
+void target_explain(const struct target *t, struct err *e)
+{
+	char *at = strstr(e->msg, t->temp), rest[sizeof(e->msg)];
+	size_t room;
+
+	if (!at)
+		return;
+	strcpy(rest, at + strlen(t->temp));
+	room = sizeof(e->msg) - (size_t)(at - e->msg);
+	snprintf(at, room, "%s%s", t->path, rest);
 }
 
 void target_end(struct target *t)

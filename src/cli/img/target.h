@@ -39,6 +39,8 @@ int target_begin(struct target *t, const char *path, enum target_mode mode, stru
 void target_push(struct target *t);
 /* The file is complete and synced; it gets its name.  target_end() follows in any case. */
 int target_finish(struct target *t, struct err *e);
+/* In a message, the name that the user knows instead of the temporary one. */
+void target_explain(const struct target *t, struct err *e);
 /* Removes what is not finished.  Only after a target_begin() that succeeded. */
 void target_end(struct target *t);
 
