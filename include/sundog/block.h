@@ -24,6 +24,7 @@
 #include "sundog/types.h"
 
 struct blk;
+struct opts;
 
 enum { BLK_SECTOR = 512, BLK_PENDING = 1 };
 enum blk_op { BLK_READ, BLK_WRITE, BLK_FLUSH, BLK_DISCARD, BLK_WRITE_ZEROES };
@@ -103,10 +104,7 @@ struct blk_limits {
 	u64 bps, bps_read, bps_write;
 };
 
-/*
- * How to open one.  Filled from blk_params by opts_apply() ("disk.qcow2,format=qcow2,ro"), or
- * by hand; strings are borrowed for the disk's life.
- */
+/* How to open one; the strings are borrowed for the disk's life. */
 struct blk_cfg {
 	const char *id;	    /* "disk0": for messages; NULL: the path */
 	const char *file;   /* a path ... */
@@ -126,7 +124,19 @@ struct blk_cfg {
 	struct blk_limits limits;
 };
 
-extern const struct param blk_params[];
+/* A disk as a user writes it: "disk.qcow2,format=qcow2,ro". */
+struct blk_spec {
+	struct blk_cfg cfg; /* its strings are opts' */
+	const char *device; /* "virtio", "nvme", or "none": no device uses it yet */
+	const char *serial; /* "": none given */
+	const char *cache, *on_error;
+	bool lock;
+	struct opts *opts;
+};
+
+extern const struct param blk_params[]; /* of struct blk_spec */
+int blk_spec_parse(struct blk_spec *s, const char *text, struct err *e) must_check;
+void blk_spec_destroy(struct blk_spec *s); /* also when it was not parsed */
 
 struct blk *blk_open(const struct blk_cfg *cfg, struct err *e);
 /* Finishes what is in flight and writes back what is cached.  -errno: that failed. */

@@ -23,6 +23,7 @@ struct machine_cfg {
 	const char *kernel, *initrd, *append, *cmdline; /* NULL: not given */
 	const char *const *modules;			/* multiboot: NULL-ended, or NULL */
 	const char *const *devices;			/* --device specs, NULL-ended, or NULL */
+	const char *const *disks;			/* --disk specs, NULL-ended, or NULL */
 	bool no_reboot;
 	bool stats;	 /* print the engine's counters at the end */
 	u64 seed;	 /* 0: from the host */

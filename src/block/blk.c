@@ -43,7 +43,8 @@ struct blk *blk_open(const struct blk_cfg *cfg, struct err *e)
 		err_set(e, -ENOMEM, "out of memory");
 		return NULL;
 	}
-	b->cfg = cfg;
+	b->own_cfg = *cfg;
+	b->cfg = &b->own_cfg;
 	if (open_image(b, e) == 0)
 		return b;
 	(void)!blk_close(b, &ignored);

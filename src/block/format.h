@@ -76,7 +76,8 @@ extern const struct blk_format blk_raw, blk_qcow2;
 
 struct blk {
 	const struct blk_format *format;
-	const struct blk_cfg *cfg;
+	const struct blk_cfg *cfg; /* own_cfg */
+	struct blk_cfg own_cfg;
 	struct hostfile *file;
 	void *priv; /* the format's */
 	u64 size;
