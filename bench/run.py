@@ -35,8 +35,7 @@ CLASSES = [name for names in KINDS.values() for name in names]
 # Reads of a virtio disk: cached on the host at depths 1 and 32, with O_DIRECT there, 1 MiB each.
 DISK = ['disk4k', 'disk4kdeep', 'disk4kdirect', 'disk1m']
 DISK_BLOCKS = 32768  # of 4 KiB; bench/guest/disk.c knows what is in them
-DISK_MODULES = ['virtio/virtio_ring.ko', 'virtio/virtio.ko', 'virtio/virtio_pci_legacy_dev.ko',
-                'virtio/virtio_pci_modern_dev.ko', 'virtio/virtio_pci.ko', 'block/virtio_blk.ko']
+DISK_MODULES = 'virtio_pci,virtio_blk'
 OUTPUT = re.compile(r'^bench: output of (\w+): (\w+)$')
 RESULT = re.compile(r'^(\w+): ([0-9.]+) ns per [\w ]+$')
 CLOCK = re.compile(r'^bench: clock (\d+)$')
@@ -287,12 +286,11 @@ def make_disk(images, guest, tmp):
             word = (i ^ 1) * 0x9e3779b97f4a7c15 & (1 << 64) - 1
             f.write(word.to_bytes(8, 'little') * 512)
         os.fsync(f.fileno())
-    modules = os.path.join(guest, 'cloud', 'modules', 'kernel', 'drivers')
     images.disk_initrd = os.path.join(tmp, 'disk.img')
-    subprocess.run([os.path.join(TOP, 'tools', 'mkinitrd.sh'), images.disk_initrd,
-                    os.path.join(guest, 'busybox', 'busybox'), images.bench + ':bench',
-                    *[f'{os.path.join(modules, m)}:modules/{i}-{os.path.basename(m)}'
-                      for i, m in enumerate(DISK_MODULES)]], check=True)
+    subprocess.run([os.path.join(TOP, 'tools', 'mkinitrd.sh'), '-m',
+                    os.path.join(guest, 'cloud', 'modules') + ':' + DISK_MODULES,
+                    images.disk_initrd, os.path.join(guest, 'busybox', 'busybox'),
+                    images.bench + ':bench'], check=True)
 
 
 def make_images(opts, tmp):
