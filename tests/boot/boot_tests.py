@@ -13,7 +13,9 @@ import sys
 import tempfile
 import time
 
-import distro_tests  # registers its tests
+import crash_tests  # these register their tests
+import distro_tests
+import virtio_tests
 from guest import GuestError
 from harness import TESTS, TOP, Env, boot_test, check, run_script
 
@@ -456,6 +458,7 @@ def main():
     p.add_argument('--build', default=os.path.join(TOP, 'build'))
     p.add_argument('--guest', default=os.path.join(TOP, 'build', 'guest'))
     p.add_argument('--patience', type=int, default=1, help='wait so many times longer')
+    p.add_argument('--seed', type=int, default=1, help='of what is chosen at random')
     p.add_argument('names', nargs='*', metavar='NAME[:ENGINE]')
     opts = p.parse_args()
     if opts.list:

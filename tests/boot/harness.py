@@ -25,6 +25,7 @@ class Env:
         self.sundog = os.path.join(opts.build, 'sundog')
         self.guest = opts.guest
         self.patience = opts.patience
+        self.seed = opts.seed
         self.tmp = tmp
         self.text = ''  # of the last machine that ran a script: all that was printed
 
@@ -34,7 +35,7 @@ class Env:
     def busybox(self, name='busybox'):
         return os.path.join(self.guest, name, 'busybox')
 
-    def initrd(self, *pairs, script=None, busybox='busybox'):
+    def initrd(self, *pairs, script=None, busybox='busybox', modules=()):
         """An initrd with files ("host:guest") and perhaps a script to run and power off."""
         if script is not None:
             path = os.path.join(self.tmp, 'script')
@@ -42,8 +43,9 @@ class Env:
                 f.write(script)
             pairs += (f'{path}:script',)
         out = os.path.join(self.tmp, 'initrd.img')
-        subprocess.run([os.path.join(TOP, 'tools', 'mkinitrd.sh'), out, self.busybox(busybox),
-                        *pairs], check=True)
+        load = ['-m', os.path.join(self.guest, 'cloud', 'modules') + ':' + ','.join(modules)]
+        subprocess.run([os.path.join(TOP, 'tools', 'mkinitrd.sh'), *(load if modules else []), out,
+                        self.busybox(busybox), *pairs], check=True)
         return out
 
     def run(self, *args, kernel='cloud', terminal=False):
@@ -56,11 +58,12 @@ def check(what, got, want):
         raise GuestError(f'{what}: {got!r} instead of {want!r}')
 
 
-def run_script(env, script, *args, kernel='cloud', busybox='busybox', pairs=(), seconds=240):
+def run_script(env, script, *args, kernel='cloud', busybox='busybox', pairs=(), modules=(),
+               append='quiet', seconds=240):
     """Boot with a script as the whole of userland; its output, after a good power-off."""
     initrd = env.initrd(*pairs, script='echo "@@ begin"\n' + script + '\necho "@@ end"\n',
-                        busybox=busybox)
-    with env.run('--initrd', initrd, '--append', 'quiet', *args, kernel=kernel) as g:
+                        busybox=busybox, modules=modules)
+    with env.run('--initrd', initrd, '--append', append, *args, kernel=kernel) as g:
         g.expect('@@ begin\r*\n', seconds)
         start = g.seen
         end = g.expect('@@ end\r*$', seconds).start()
