@@ -34,7 +34,8 @@ done'''
 def new_image(env, fmt):
     """An ext4 file system in an image; how it begins."""
     raw, path = (os.path.join(env.tmp, name) for name in ('raw', 'image'))
-    subprocess.run(['mke2fs', '-q', '-t', 'ext4', raw, SIZE], check=True)
+    subprocess.run(['mke2fs', '-q', '-t', 'ext4', raw, SIZE], check=True,
+                   stdout=subprocess.DEVNULL)
     subprocess.run(['qemu-img', 'convert', '-O', fmt, raw, path], check=True)
     shutil.copyfile(path, path + '.initial')
     return path
@@ -46,7 +47,7 @@ def write_until_killed(env, disk, log, files):
     synced = []
     with env.run('--initrd', initrd, '--append', 'quiet', '--disk', disk) as g:
         while len(synced) < files:
-            m = g.expect(r'^@@ synced (\d+) (\w+)', 240)
+            m = g.expect(r'^@@ synced (\d+) (\w{64})', 240)
             synced.append((os.path.getsize(log), int(m.group(1)), m.group(2)))
         g.proc.kill()
         g.proc.wait()
