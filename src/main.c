@@ -28,7 +28,7 @@ static void hold_standard_fds(void)
 
 static int unknown_command(const char *name)
 {
-	const char *names[16], *near;
+	const char *names[64], *near;
 	struct err e;
 	size_t n = 0;
 

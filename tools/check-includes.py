@@ -28,7 +28,8 @@ ROOMS = {
     'board': {'board', 'board/boot', 'dev', 'block', 'net', 'chardev', 'sundog'},
     'board/boot': {'board', 'board/boot', 'dev', 'isa/x86', 'sundog'},
     'debug': {'debug', 'isa/x86', 'sundog'},
-    'cli': {'cli', 'board', 'block', 'net', 'chardev', 'debug', 'sundog'},
+    'control': {'control', 'sundog'},
+    'cli': {'cli', 'board', 'block', 'net', 'chardev', 'control', 'debug', 'sundog'},
     '': {'cli', 'sundog'},  # src/main.c
 }
 # A unit test may look at whatever its own file may, and at these.

@@ -112,9 +112,9 @@ static bool pc_crashed(struct machine *m)
 	       ld_le16(flag) == WARM_RESET;
 }
 
-static void pc_power_button(struct machine *m)
+static bool pc_power_button(struct machine *m)
 {
-	acpipm_power_button(pc_find(m, &acpipm_type));
+	return acpipm_power_button(pc_find(m, &acpipm_type));
 }
 
 static void pc_msi(struct machine *m, const struct msi_msg *msg)

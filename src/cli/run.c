@@ -10,10 +10,12 @@
 #include "cli/config.h"
 #include "cli/dryrun.h"
 #include "cli/lists.h"
+#include "cli/manage.h"
 #include "cli/options.h"
 #include "cli/seed.h"
 #include "cli/signals.h"
 #include "debug/gdbstub.h"
+#include "sundog/counters.h"
 #include "sundog/err.h"
 #include "sundog/machine.h"
 #include "sundog/trace.h"
@@ -21,6 +23,7 @@
 struct run_args {
 	struct machine_cfg cfg;
 	struct strlist modules, devices, disks, ssh_keys, rest;
+	struct managed managed;
 	const char *trace, *trace_file;
 	struct config config;
 	struct seed_cfg seed;
@@ -45,8 +48,18 @@ static const struct option options[] = {
 	{"engine", "NAME[,KEY=VALUE]...",
 	 "what runs the guest's instructions (default: auto);\n\"help\" lists them", OPTION_STR,
 	 CFG(engine), .first = "name"},
-	{"console", "WHERE", "the first serial port: stdio (default), pty, file:PATH, none",
+	{"console", "WHERE",
+	 "the first serial port: stdio (default), socket (for sundog\nconsole), pty, file:PATH, "
+	 "none",
 	 OPTION_STR, CFG(console), .path = "file:"},
+	{"name", "NAME", "what sundog ps calls the machine (default: as what it boots)", OPTION_STR,
+	 offsetof(struct run_args, managed.name)},
+	{"control", "PATH", "the control socket, instead of one by name; none: none", OPTION_STR,
+	 offsetof(struct run_args, managed.where)},
+	{"detach", NULL,
+	 "run in the background, and print the name as soon as it does;\n"
+	 "the console is then on a socket",
+	 OPTION_FLAG, offsetof(struct run_args, managed.detach)},
 	{"device", "NAME[,KEY=VALUE]...",
 	 "add a device, or change one that the board has;\n\"help\" lists them, \"NAME,help\" its "
 	 "keys;\n"
@@ -95,7 +108,7 @@ static bool answer_help(const struct run_args *a, int *status)
 		list_engines(stdout);
 	else if (strcmp(a->cfg.cpu, "help") == 0)
 		list_cpus(stdout);
-	else if (strcmp(a->cfg.console, "help") == 0)
+	else if (a->cfg.console && strcmp(a->cfg.console, "help") == 0)
 		list_consoles(stdout);
 	else if (a->trace && strcmp(a->trace, "help") == 0)
 		trace_list(stdout);
@@ -178,12 +191,20 @@ static void say_engine(const struct machine *m)
 static void print_stats(struct machine *m)
 {
 	machine_stop_vcpus(m);
-	if (m->engine->stats)
-		m->engine->stats(m, stderr);
+	counters_print(m, stderr);
 	machine_start_vcpus(m);
 }
 
-static int run_machine(const struct machine_cfg *cfg)
+static int start_machine(struct managed *g, struct machine *m, struct err *e)
+{
+	int r = manage_start(g, m, e);
+
+	if (r == 0)
+		r = machine_start(m, e);
+	return r ? r : manage_ready(g, e);
+}
+
+static int run_machine(const struct machine_cfg *cfg, struct managed *g)
 {
 	struct signal_watch signals;
 	struct gdbstub *gdb = NULL;
@@ -207,15 +228,17 @@ static int run_machine(const struct machine_cfg *cfg)
 		status = -1;
 	} else {
 		say_engine(m);
-		status = machine_start(m, &e) ? -1 : 0;
+		status = start_machine(g, m, &e) ? -1 : 0;
 	}
 	if (status == 0)
 		status = machine_run(m);
+	manage_stop(g);
 	gdbstub_stop(gdb, status);
 	signals_unwatch(&signals);
 	if (cfg->stats)
 		print_stats(m);
 	machine_free(m);
+	manage_free(g); /* now: we may be about to die of a signal */
 	/* The terminal is cooked again only now. */
 	if (status < 0)
 		status = err_report(&e);
@@ -235,6 +258,19 @@ static void free_args(struct run_args *a)
 		close(a->cfg.seed_fd);
 }
 
+static int run_named(struct run_args *a)
+{
+	struct err e = {0};
+	int status;
+
+	if (manage_detach(&a->managed, &e) || manage_claim(&a->managed, &a->cfg, &e))
+		status = err_report(&e);
+	else
+		status = run_machine(&a->cfg, &a->managed);
+	manage_free(&a->managed);
+	return status;
+}
+
 static int run_main(int argc, char **argv)
 {
 	struct run_args a = {
@@ -242,8 +278,7 @@ static int run_main(int argc, char **argv)
 			.engine = "auto",
 			.cpu = "x86-64-v2",
 			.nr_cpus = 1,
-			.memory = 512 << 20,
-			.console = "stdio"},
+			.memory = 512 << 20},
 	};
 	struct err e = {0};
 	int status;
@@ -257,7 +292,7 @@ static int run_main(int argc, char **argv)
 	else if (a.dry_run)
 		status = print_options(options, &a, a.json, stdout, &e) ? err_report(&e) : 0;
 	else
-		status = run_machine(&a.cfg);
+		status = run_named(&a);
 	free_args(&a);
 	return status;
 }

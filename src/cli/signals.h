@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * signals.h - being asked to end: SIGINT, SIGTERM and SIGHUP shut the machine down in order;
- * the second one ends us at once.
+ * signals.h - being asked to end: SIGTERM presses the power button, if the guest listens to it;
+ * that signal again, and else SIGINT, SIGTERM and SIGHUP, shut the machine down in order; one
+ * more ends us at once.
  */
 #ifndef CLI_SIGNALS_H
 #define CLI_SIGNALS_H
