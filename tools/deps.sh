@@ -5,7 +5,7 @@ set -eu
 
 build="gcc libc6-dev meson ninja-build pkgconf libzydis-dev libjansson-dev acpica-tools scdoc"
 guest="cpio gzip"
-tests="libcmocka-dev python3 clang clang-format gdb binutils lz4 mmdebstrap xz-utils bzip2"
+tests="libcmocka-dev python3 python3-jsonschema clang clang-format gdb binutils lz4 mmdebstrap xz-utils bzip2"
 
 case ${1:-run} in
 build) want="$build" ;;
