@@ -717,6 +717,30 @@ def commands(env):
         check('status', events.wait(PATIENCE), 0)
 
 
+def complete(env, *words):
+    """What bash offers for the last of the words."""
+    script = os.path.join(os.path.dirname(os.path.dirname(MANUAL)), 'tools', 'sundog.bash')
+    return subprocess.run(
+        ['bash', '-c', 'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _sundog; '
+         'echo "${COMPREPLY[@]}"', 'bash', script, SUNDOG, *words], env=env.environ, check=True,
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        timeout=PATIENCE).stdout.split()
+
+
+@test
+def completion(env):
+    with env.both(), env.machine(sock='guest-2.sock'):
+        for words, wanted in ((['sta'], ['status']), (['status', 'g'], ['guest', 'guest-2']),
+                              (['stop', '--timeout', '3', ''], ['guest', 'guest-2']),
+                              (['stop', '--ti'], ['--timeout']), (['pause', 'guest', ''], []),
+                              (['metrics', '--format', 'p'], ['prometheus']),
+                              (['hotplug', 'guest', 'isa-debug-e'], ['isa-debug-exit']),
+                              (['run', '--de'], ['--detach', '--device'])):
+            check(f'completions of {words}', sorted(complete(env, *words)), wanted)
+        env.good('hotplug', 'guest', 'isa-debug-exit,id=x1')
+        check('plugged', complete(env, 'unplug', 'guest', ''), ['x1'])
+
+
 def select_readable(f):
     import select
     return select.select([f], [], [], 0)[0]
