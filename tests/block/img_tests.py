@@ -595,7 +595,7 @@ def no_room():
         resource.setrlimit(resource.RLIMIT_FSIZE, (3 * MIB, 3 * MIB))
     with open('a.img', 'wb') as f:
         f.write(random.Random(1).randbytes(8 * MIB))
-    error(3, '/b.img', 'convert', 'a.img', 'b.img',
+    error(3, 'b.img: File too large', 'convert', 'a.img', 'b.img',
           preexec_fn=limit)
     only(['a.img'])
     error(3, 'File too large', 'convert', 'a.img', 'b.qcow2', preexec_fn=limit)
