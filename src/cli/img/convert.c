@@ -143,12 +143,8 @@ static int copy(struct conversion *c, struct err *e)
 		.work = work,
 		.opaque = c,
 	};
-	int r = chunks_run(&chunks, e);
 
-	if (r)
-		return r;
-	r = blk_flush(c->dst);
-	return r ? img_failed(c->dst, "flush", 0, r, e) : 0;
+	return chunks_run(&chunks, e);
 }
 
 static int fill(struct conversion *c, const struct blk_create *made, struct err *e)
@@ -160,6 +156,8 @@ static int fill(struct conversion *c, const struct blk_create *made, struct err 
 		.format = made->format,
 		.backing = backing,
 		.backing_format = made->backing_format,
+		.unsafe = true, /* a file that fails is thrown away, and one that does not is synced
+				 */
 	};
 	struct blk_image_info info;
 	int r;

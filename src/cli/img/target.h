@@ -29,7 +29,7 @@ struct target {
 	struct blk *old; /* holds the lock of the file that is to be replaced; NULL: none is */
 	struct signal_watch signals;
 	struct lock lock;
-	int push_fd; /* of temp, once there was something to push; or -1 */
+	int sync_fd; /* of temp, once it was needed; or -1 */
 	bool done;   /* under the lock: temp is no more */
 };
 
@@ -37,7 +37,8 @@ struct target {
 int target_begin(struct target *t, const char *path, enum target_mode mode, struct err *e);
 /* Begin to write to the medium what is cached of it, so that the end need not wait long. */
 void target_push(struct target *t);
-/* The file is complete and synced; it gets its name.  target_end() follows in any case. */
+/* The file is complete and closed: it is synced and gets its name.  target_end() follows in any
+ * case. */
 int target_finish(struct target *t, struct err *e);
 /* In a message, the name that the user knows instead of the temporary one. */
 void target_explain(const struct target *t, struct err *e);
