@@ -81,8 +81,12 @@ int target_begin(struct target *t, const char *path, enum target_mode mode, stru
 	t->signals.before_death = on_signal;
 	t->signals.opaque = t;
 	r = signals_watch(&t->signals, e);
-	if (r == 0)
+	if (r == 0) {
+		t->umask = umask(0);
+		/* Until it gets the old one's permissions nobody else may read the new one. */
+		umask(mode == TARGET_NEW ? t->umask : 077);
 		return 0;
+	}
 	signals_finish(&t->signals);
 fail:
 	if (t->old)
@@ -188,6 +192,7 @@ void target_end(struct target *t)
 	struct err ignored = {0};
 
 	signals_unwatch(&t->signals);
+	umask(t->umask);
 	if (t->sync_fd >= 0)
 		close(t->sync_fd);
 	if (!t->done)

@@ -9,6 +9,7 @@
 #define CLI_IMG_TARGET_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "cli/signals.h"
 #include "sundog/lock.h"
@@ -27,6 +28,7 @@ struct target {
 	char *path;	 /* symbolic links followed, where there is one */
 	char *temp;	 /* make the file here */
 	struct blk *old; /* holds the lock of the file that is to be replaced; NULL: none is */
+	mode_t umask;	 /* as it was */
 	struct signal_watch signals;
 	struct lock lock;
 	int sync_fd; /* of temp, once it was needed; or -1 */
