@@ -3,9 +3,11 @@
 # Install the Debian packages that a make target needs: deps.sh build|run|check|fuzz|bench
 set -eu
 
-build="gcc libc6-dev meson ninja-build pkgconf libzydis-dev acpica-tools scdoc"
+build="gcc libc6-dev meson ninja-build pkgconf libzydis-dev acpica-tools scdoc zlib1g-dev
+	libext2fs-dev libseccomp-dev"
 guest="cpio gzip"
-tests="libcmocka-dev python3 clang clang-format gdb binutils lz4 mmdebstrap xz-utils bzip2"
+tests="libcmocka-dev python3 clang clang-format gdb binutils lz4 mmdebstrap xz-utils bzip2
+	e2fsprogs fdisk qemu-utils"
 
 case ${1:-run} in
 build) want="$build" ;;
@@ -22,6 +24,9 @@ have() { # PACKAGE: installed, or its program there by other means
 	acpica-tools) command -v iasl ;;
 	qemu-system-x86) command -v qemu-system-x86_64 ;;
 	xz-utils) command -v xz ;;
+	e2fsprogs) command -v mke2fs ;;
+	fdisk) command -v sfdisk ;;
+	qemu-utils) command -v qemu-img ;;
 	gcc | meson | scdoc | cpio | gzip | bzip2 | python3 | clang | clang-format | gdb | lz4 | \
 		mmdebstrap) command -v "$1" ;;
 	*) dpkg-query -W -f '${db:Status-Status}\n' "$1" 2>/dev/null | grep -x installed ;;

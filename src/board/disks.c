@@ -61,6 +61,25 @@ int pc_open_disks(struct pc *pc, const char *const *specs, struct err *e)
 	return 0;
 }
 
+int pc_open_kernel(struct pc *pc, const struct machine_cfg *cfg, struct err *e)
+{
+	struct pc_disk *d = pc->disks;
+	int r;
+
+	if (!cfg->kernel && !pc->nr_disks)
+		return 0;
+	if (!cfg->kernel) {
+		pc->boot_disk.blk = d->blk;
+		pc->boot_disk.device = opts_get(d->spec.opts, "device");
+		pc->boot.disk = &pc->boot_disk;
+	}
+	r = boot_open(&pc->boot, pc->m, cfg, e);
+	pc->has_kernel = r == 0;
+	if (pc->has_kernel && !cfg->kernel)
+		d->spec.device = pc->boot_disk.device;
+	return r;
+}
+
 static int add_device(struct pc *pc, struct pc_disk *d, const char *type, struct err *e)
 {
 	struct opts *o = opts_new(type);
