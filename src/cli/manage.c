@@ -102,8 +102,8 @@ static bool wants_socket(const struct managed *g)
 
 static int claim(struct managed *g, const struct machine_cfg *cfg, struct err *e)
 {
-	int r = g->name ? run_claim(&g->taken, g->name, e)
-			: run_claim_for(&g->taken, cfg->kernel, e);
+	const char *booted = cfg->kernel ? cfg->kernel : cfg->disks[0];
+	int r = g->name ? run_claim(&g->taken, g->name, e) : run_claim_for(&g->taken, booted, e);
 
 	if (r || !wants_socket(g))
 		return r;
