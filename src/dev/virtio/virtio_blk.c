@@ -497,6 +497,7 @@ static void vblk_unrealize(struct device *dev)
 
 	virtio_unrealize(&d->virtio);
 	loop_cancel(dev->machine->loop, &d->more);
+	blk_cancel_waiting(d->disk, dev);
 	blk_drain(d->disk);
 	free_pools(d);
 }

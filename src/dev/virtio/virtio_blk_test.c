@@ -93,6 +93,10 @@ void blk_drain(struct blk *b)
 		finish(0);
 }
 
+void blk_cancel_waiting(struct blk *b, struct device *owner)
+{
+}
+
 /* --- requests ------------------------------------------------------------------------------ */
 
 const struct device_type *const device_types[] = {&pci_host_type, &virtio_blk_type, NULL};
