@@ -29,7 +29,9 @@ ROOMS = {
     'board': {'board', 'board/boot', 'dev', 'block', 'net', 'chardev', 'sundog'},
     'board/boot': {'board', 'board/boot', 'dev', 'fs', 'isa/x86', 'sundog'},
     'debug': {'debug', 'isa/x86', 'sundog'},
-    'cli': {'cli', 'board', 'board/boot', 'block', 'net', 'chardev', 'debug', 'sundog'},
+    'control': {'control', 'sundog'},
+    'cli': {'cli', 'board', 'board/boot', 'block', 'net', 'chardev', 'control', 'debug',
+            'sundog'},
     '': {'cli', 'sundog'},  # src/main.c
 }
 # A unit test may look at whatever its own file may, and at these.

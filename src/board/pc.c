@@ -57,7 +57,7 @@ static int pc_build(struct machine *m, const struct machine_cfg *cfg, struct err
 	m->board_priv = pc;
 	rc = pc_map_ram(pc, e);
 	if (rc == 0)
-		rc = pc_open_disks(pc, cfg->disks, e);
+		rc = pc_open_disks(pc, cfg, e);
 	if (rc == 0) {
 		pc_memory_map(pc);
 		rc = pc_add_devices(pc, cfg, e);
@@ -115,9 +115,9 @@ static bool pc_crashed(struct machine *m)
 	       ld_le16(flag) == WARM_RESET;
 }
 
-static void pc_power_button(struct machine *m)
+static bool pc_power_button(struct machine *m)
 {
-	acpipm_power_button(pc_find(m, &acpipm_type));
+	return acpipm_power_button(pc_find(m, &acpipm_type));
 }
 
 static void pc_msi(struct machine *m, const struct msi_msg *msg)

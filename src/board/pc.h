@@ -84,7 +84,7 @@ int pc_add_devices(struct pc *pc, const struct machine_cfg *cfg, struct err *e);
 struct device *pc_find(struct machine *m, const struct device_type *type);
 
 /* disks.c: before all devices; after them; when they are gone. */
-int pc_open_disks(struct pc *pc, const char *const *specs, struct err *e);
+int pc_open_disks(struct pc *pc, const struct machine_cfg *cfg, struct err *e);
 /* boot_open(), from the first disk if no kernel is named; before the disks' devices. */
 int pc_open_kernel(struct pc *pc, const struct machine_cfg *cfg, struct err *e);
 int pc_add_disk_devices(struct pc *pc, struct err *e);

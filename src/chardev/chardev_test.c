@@ -56,9 +56,14 @@ void loop_cancel(struct loop *l, struct task *t)
 	pthread_mutex_unlock(&queue_lock);
 }
 
-void machine_request_shutdown(struct machine *m, int exit_code)
+void machine_request_end(struct machine *m, int exit_code, const char *reason)
 {
 	shutdown_asked++;
+}
+
+bool machine_power_button(struct machine *m)
+{
+	return false;
 }
 
 static void run_tasks(void)

@@ -14,6 +14,7 @@
 #include "core/machine.h"
 #include "core/vcpu.h"
 #include "sundog/clock.h"
+#include "sundog/control.h"
 #include "sundog/isa.h"
 #include "sundog/trace.h"
 
@@ -103,10 +104,11 @@ void machine_hold_vcpu(struct vcpu *cpu, bool hold)
 
 /* --- pause and resume --------------------------------------------------------------------- */
 
-void machine_pause(struct machine *m)
+/* False: it rested already. */
+static bool come_to_rest(struct machine *m)
 {
 	if (atomic_load(&m->state) != MACHINE_RUNNING)
-		return;
+		return false;
 	trace_machine_state("pause");
 	machine_stop_vcpus(m);
 	loop_hold(m->loop, true);
@@ -116,17 +118,48 @@ void machine_pause(struct machine *m)
 	}
 	clock_pause(m);
 	atomic_store(&m->state, MACHINE_PAUSED);
+	return true;
+}
+
+void machine_pause(struct machine *m)
+{
+	if (come_to_rest(m))
+		control_event(m, CONTROL_PAUSED, NULL);
+}
+
+static void go_on(struct machine *m)
+{
+	trace_machine_state("resume");
+	atomic_store(&m->state, MACHINE_RUNNING);
+	clock_resume(m);
+	loop_hold(m->loop, false);
+	machine_start_vcpus(m);
+	for (struct run_hook *h = m->core->run_hooks; h; h = h->next)
+		h->fn(h);
 }
 
 void machine_resume(struct machine *m)
 {
 	if (atomic_load(&m->state) != MACHINE_PAUSED)
 		return;
-	trace_machine_state("resume");
-	atomic_store(&m->state, MACHINE_RUNNING);
-	clock_resume(m);
-	loop_hold(m->loop, false);
-	machine_start_vcpus(m);
+	control_event(m, CONTROL_RESUMED, NULL);
+	go_on(m);
+}
+
+void machine_add_run_hook(struct machine *m, struct run_hook *h)
+{
+	h->next = m->core->run_hooks;
+	m->core->run_hooks = h;
+}
+
+void machine_remove_run_hook(struct machine *m, struct run_hook *h)
+{
+	struct run_hook **p = &m->core->run_hooks;
+
+	while (*p && *p != h)
+		p = &(*p)->next;
+	if (*p)
+		*p = h->next;
 }
 
 /* --- requests ----------------------------------------------------------------------------- */
@@ -152,18 +185,42 @@ void machine_request_reset(struct machine *m)
 	request(m, REQUEST_RESET);
 }
 
-void machine_request_shutdown(struct machine *m, int exit_code)
+void machine_request_end(struct machine *m, int exit_code, const char *reason)
 {
 	struct machine_core *c = m->core;
 
 	lock(&c->lock);
 	/* The first reason counts. */
-	if (!(c->requests & REQUEST_SHUTDOWN))
+	if (!(c->requests & REQUEST_SHUTDOWN)) {
 		c->exit_code = exit_code;
+		c->reason = reason;
+	}
 	c->requests |= REQUEST_SHUTDOWN;
 	tell_vcpus_locked(m);
 	unlock(&c->lock);
 	loop_defer(m->loop, &c->task);
+}
+
+void machine_request_shutdown(struct machine *m, int exit_code)
+{
+	const char *reason = "guest-exit"; /* a debug-exit device's own status */
+
+	switch (exit_code) {
+	case EXIT_GUEST_OFF: reason = "guest-off"; break;
+	case EXIT_HOST: reason = "host-error"; break;
+	case EXIT_GUEST_CRASH: reason = "guest-crash"; break;
+	case EXIT_ENGINE_BUG: reason = "engine-bug"; break;
+	}
+	machine_request_end(m, exit_code, reason);
+}
+
+bool machine_power_button(struct machine *m)
+{
+	if (!m->board->power_button || atomic_load(&m->state) != MACHINE_RUNNING ||
+	    !m->board->power_button(m))
+		return false;
+	control_event(m, CONTROL_POWERDOWN, NULL);
+	return true;
 }
 
 int machine_reset_now(struct machine *m, struct err *e)
@@ -195,7 +252,7 @@ static void do_reset(struct machine *m)
 		return;
 	}
 	if (m->cfg && m->cfg->no_reboot) {
-		machine_request_shutdown(m, EXIT_GUEST_OFF);
+		machine_request_end(m, EXIT_GUEST_OFF, "guest-reset");
 		return;
 	}
 	machine_stop_vcpus(m);
@@ -204,6 +261,7 @@ static void do_reset(struct machine *m)
 		machine_request_shutdown(m, e.code == -ENOEXEC ? EXIT_INPUT : EXIT_HOST);
 	}
 	machine_start_vcpus(m);
+	control_event(m, CONTROL_RESET, NULL);
 	if (m->hooks.was_reset)
 		m->hooks.was_reset(m, m->hooks.opaque);
 }
@@ -239,9 +297,12 @@ static void serve_requests(struct task *t)
 	unlock(&c->lock);
 
 	if (todo & REQUEST_SHUTDOWN) {
-		machine_pause(m);
+		struct control_note note = {.reason = c->reason, .status = c->exit_code};
+
+		come_to_rest(m);
 		trace_machine_state("down");
 		atomic_store(&m->state, MACHINE_DOWN);
+		control_event(m, CONTROL_SHUTDOWN, &note);
 		loop_stop(m->loop, c->exit_code);
 	}
 }
@@ -259,8 +320,9 @@ int machine_start(struct machine *m, struct err *e)
 	/* From here on the vCPUs are stopped once, as machine_core_new() left them. */
 	loop_hold(m->loop, true);
 	atomic_store(&m->state, MACHINE_PAUSED);
+	control_event(m, CONTROL_STARTED, NULL);
 	if (!m->start_paused)
-		machine_resume(m);
+		go_on(m);
 	return 0;
 }
 

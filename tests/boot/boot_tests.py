@@ -45,7 +45,7 @@ class Env:
     def busybox(self, name='busybox'):
         return os.path.join(self.guest, name, 'busybox')
 
-    def initrd(self, *pairs, script=None, busybox='busybox'):
+    def initrd(self, *pairs, script=None, busybox='busybox', modules=()):
         """An initrd with files ("host:guest") and perhaps a script to run and power off."""
         if script is not None:
             path = os.path.join(self.tmp, 'script')
@@ -53,8 +53,9 @@ class Env:
                 f.write(script)
             pairs += (f'{path}:script',)
         out = os.path.join(self.tmp, 'initrd.img')
-        subprocess.run([os.path.join(TOP, 'tools', 'mkinitrd.sh'), out, self.busybox(busybox),
-                        *pairs], check=True)
+        load = ['-m', os.path.join(self.guest, 'cloud', 'modules') + ':' + ','.join(modules)]
+        subprocess.run([os.path.join(TOP, 'tools', 'mkinitrd.sh'), *(load if modules else []), out,
+                        self.busybox(busybox), *pairs], check=True)
         return out
 
     def run(self, *args, kernel='cloud', terminal=False):
@@ -67,11 +68,12 @@ def check(what, got, want):
         raise GuestError(f'{what}: {got!r} instead of {want!r}')
 
 
-def run_script(env, script, *args, kernel='cloud', busybox='busybox', pairs=(), seconds=240):
+def run_script(env, script, *args, kernel='cloud', busybox='busybox', pairs=(), modules=(),
+               append='quiet', seconds=240):
     """Boot with a script as the whole of userland; its output, after a good power-off."""
     initrd = env.initrd(*pairs, script='echo "@@ begin"\n' + script + '\necho "@@ end"\n',
-                        busybox=busybox)
-    with env.run('--initrd', initrd, '--append', 'quiet', *args, kernel=kernel) as g:
+                        busybox=busybox, modules=modules)
+    with env.run('--initrd', initrd, '--append', append, *args, kernel=kernel) as g:
         g.expect('@@ begin\r*\n', seconds)
         start = g.seen
         end = g.expect('@@ end\r*$', seconds).start()
@@ -490,6 +492,87 @@ def compat(env):
 def i686_pae(env):
     """Debian's 32-bit kernel with a 32-bit userland does the same work."""
     compare_with_native(env, kernel='686-pae', busybox='busybox-i386')
+
+
+def program(path):
+    """A host's program with its libraries, as pairs for an initrd."""
+    out = subprocess.run(['ldd', path], check=True, stdout=subprocess.PIPE, text=True).stdout
+    files = [path] + re.findall(r'(/\S+) \(0x', out)
+    return [f'{os.path.realpath(f)}:{f.lstrip("/")}' for f in files]
+
+
+# How Linux can be made to use a virtio disk: its rings in each form, and without MSI-X.
+VIRTIO_WAYS = ('packed=off', 'packed=on', 'event_idx=off', 'packed=on,event_idx=off',
+               'indirect_desc=off', 'packed=on,indirect_desc=off,queue-size=8')
+
+
+def virtio_disks(env, ways):
+    """The arguments for a disk each, and its image."""
+    args, images = [], []
+    for i, way in enumerate(ways):
+        image = os.path.join(env.tmp, f'disk{i}.img')
+        if not os.path.exists(image):
+            with open(image, 'wb') as f:
+                f.truncate(64 << 20)
+        args += ['--disk', f'{image},format=raw,device=none', '--device',
+                 f'virtio-blk-pci,drive=disk{i},serial=number{i},{way}']
+        images.append(image)
+    return args, images
+
+
+def write_disks(env, ways, kib, *args, append='quiet'):
+    """Make file systems, fill them, read them back: in this boot, by the host, in another one."""
+    disks, images = virtio_disks(env, ways)
+    out = run_script(env, f"""mkdir /mnt; for disk in /sys/block/vd*; do
+        name=${{disk##*/}}; echo "serial $(cat $disk/serial)"
+        /usr/sbin/mke2fs -q -t ext4 -F /dev/$name && mount -t ext4 /dev/$name /mnt || exit
+        head -c {kib}k /dev/urandom >/mnt/random; tar c -C / bin >/mnt/tar; sync
+        echo 3 >/proc/sys/vm/drop_caches; sha256sum /mnt/random; rm /mnt/tar; fstrim /mnt
+        umount /mnt; done; dmesg -r | grep -E "^<[0-3]>" """, *disks, *args, append=append,
+                     pairs=program('/usr/sbin/mke2fs'), modules=('virtio_pci', 'virtio_blk'))
+    lines = out.strip().split('\n')
+    check('serial numbers', lines[::2], [f'serial number{i}' for i in range(len(ways))])
+    sums = [line.split()[0] for line in lines[1::2]]
+    for image, want in zip(images, sums):
+        subprocess.run(['/usr/sbin/e2fsck', '-fn', image], check=True, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL)
+        data = subprocess.run(['/usr/sbin/debugfs', '-R', 'cat random', image], check=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
+        check('what the host reads', hashlib.sha256(data).hexdigest(), want)
+    out = run_script(env, 'mkdir /mnt; for disk in /sys/block/vd*; do\n'
+                          'mount -t ext4 -o ro /dev/${disk##*/} /mnt && sha256sum </mnt/random\n'
+                          'umount /mnt; done', *virtio_disks(env, ways)[0], *args,
+                     append=append, modules=('virtio_pci', 'virtio_blk'))
+    check('what another boot reads', [line.split()[0] for line in out.strip().split('\n')], sums)
+
+
+@boot_test(300, ('plain',), ('interp',))
+def virtio_disk(env):
+    """Linux makes a file system on a virtio disk, and everybody reads the same from it."""
+    write_disks(env, VIRTIO_WAYS[:1], 300)
+
+
+@boot_test(300, ('plain', 'asan'), ('jit',))
+def virtio_disk_ways(env):
+    """The same with rings of every form, and several queues."""
+    write_disks(env, VIRTIO_WAYS, 8000, '--cpus', '2')
+
+
+@boot_test(300, ('plain',), ('jit',))
+def virtio_disk_intx(env):
+    """The same without message interrupts."""
+    write_disks(env, VIRTIO_WAYS[:2], 3000, append='quiet pci=nomsi')
+
+
+@boot_test(240)
+def virtio_rng(env):
+    """Linux gets random bytes from us, and they are not the same twice."""
+    out = run_script(env, 'cat /sys/class/misc/hw_random/rng_current\n'
+                          'for i in 1 2 3 4; do head -c 20000 /dev/hwrng | sha256sum; done',
+                     '--device', 'virtio-rng-pci', modules=('virtio_pci', 'virtio-rng'))
+    lines = out.strip().split('\n')
+    check('the source', lines[0], 'virtio_rng.0')
+    check('different ones', len(set(lines[1:])), 4)
 
 
 def run_one(name, engine, opts):
