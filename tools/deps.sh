@@ -4,18 +4,18 @@
 set -eu
 
 build="gcc libc6-dev meson ninja-build pkgconf libzydis-dev libyaml-dev libjansson-dev
-	libarchive-dev zlib1g-dev acpica-tools scdoc"
+	libarchive-dev liburing-dev zlib1g-dev acpica-tools scdoc"
 guest="cpio gzip"
 distro="mmdebstrap fakeroot e2fsprogs fdisk qemu-utils"
 tests="libcmocka-dev python3 clang clang-format gdb binutils lz4 mmdebstrap xz-utils bzip2
-	genisoimage"
+	genisoimage qemu-utils"
 
 case ${1:-run} in
 build) want="$build" ;;
 run) want="$build $guest" ;;
 distro) want="$distro" ;;
 check | fuzz) want="$build $guest $distro $tests" ;;
-bench) want="$build $guest python3 qemu-system-x86 mmdebstrap xz-utils bzip2" ;;
+bench) want="$build $guest python3 qemu-system-x86 qemu-utils mmdebstrap xz-utils bzip2" ;;
 *) echo "usage: $0 build|run|distro|check|fuzz|bench" >&2; exit 2 ;;
 esac
 

@@ -49,6 +49,12 @@ struct machine_hooks {
 	void *opaque;
 };
 
+/* Told when the machine goes on after a pause, and at its start: the loop's thread. */
+struct run_hook {
+	void (*fn)(struct run_hook *h);
+	struct run_hook *next;
+};
+
 struct machine {
 	const struct board *board;
 	const struct engine_ops *engine;
@@ -116,6 +122,10 @@ int machine_start(struct machine *m, struct err *e);
  */
 void machine_pause(struct machine *m);
 void machine_resume(struct machine *m);
+
+/* From the same threads. */
+void machine_add_run_hook(struct machine *m, struct run_hook *h);
+void machine_remove_run_hook(struct machine *m, struct run_hook *h);
 
 /*
  * The vCPUs only: returns with all of them out of run().  Nests; for short work on their

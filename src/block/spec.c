@@ -22,6 +22,7 @@ const struct param blk_params[] = {
 	{"snapshot", PARAM_STR, SPEC(cfg.snapshot), "", "read this internal snapshot; with ro"},
 	{"cache", PARAM_STR, SPEC(cache), "writeback",
 	 "writeback, none (O_DIRECT) or unsafe (flushes are not waited for)"},
+	{"aio", PARAM_STR, SPEC(aio), "io_uring", "io_uring, if the host has it, or threads"},
 	{"lock", PARAM_BOOL, SPEC(lock), "on", "off: others may have it open, too"},
 	{"on-error", PARAM_STR, SPEC(on_error), "enospc",
 	 "report errors to the guest, stop the machine, or stop it on enospc only"},
@@ -57,14 +58,17 @@ static int interpret(struct blk_spec *s, struct err *e)
 {
 	static const char *const caches[] = {"writeback", "none", "unsafe", NULL};
 	static const char *const policies[] = {"report", "stop", "enospc", NULL};
+	static const char *const aios[] = {"io_uring", "threads", NULL};
 	static const char *const devices[] = {"virtio", "nvme", "none", NULL};
 	struct blk_cfg *cfg = &s->cfg;
 	int cache = choose(s, "cache", s->cache, caches, e);
 	int policy = cache < 0 ? cache : choose(s, "on-error", s->on_error, policies, e);
 	int device = policy < 0 ? policy : choose(s, "device", s->device, devices, e);
+	int aio = device < 0 ? device : choose(s, "aio", s->aio, aios, e);
 
-	if (device < 0)
-		return device;
+	if (aio < 0)
+		return aio;
+	cfg->threads = aio == 1;
 	cfg->direct = cache == 1;
 	cfg->unsafe = cache == 2;
 	cfg->no_lock = !s->lock;

@@ -45,6 +45,13 @@ static int open_disk(struct pc *pc, const char *text, int fd, struct err *e)
 	if (!d->blk)
 		return e->code;
 	blk_add(pc->m, d->blk);
+	if (!blk_size(d->blk))
+		return err_set(e, -ENOEXEC, "%s is empty, and no disk; sundog img create makes one",
+			       d->spec.cfg.file);
+	if (blk_is_guessed(d->blk))
+		fprintf(stderr,
+			"sundog: --disk %s: taken as raw; format=raw says so, and this goes\n",
+			d->spec.cfg.file);
 	return 0;
 }
 

@@ -166,7 +166,8 @@ int options_parse(const struct option *table, int argc, char **argv, void *obj,
 		if (!only_rest && strcmp(argv[i], "--") == 0) {
 			only_rest = true;
 			i++;
-		} else if (only_rest || argv[i][0] != '-' || !argv[i][1]) {
+		} else if (only_rest || argv[i][0] != '-' || !argv[i][1] ||
+			   isdigit((u8)argv[i][1])) {
 			if (strlist_add(rest, argv[i++]))
 				return err_set(e, -ENOMEM, "out of memory; close something");
 		} else {

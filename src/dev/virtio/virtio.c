@@ -62,6 +62,9 @@ void virtio_reset(struct virtio *v)
 
 int virtio_post_load(struct virtio *v, struct err *e)
 {
+	if (v->features & ~v->offered)
+		return err_set(e, -EINVAL, "%s: the saved state has features that it has not",
+			       v->pci.dev.id);
 	pci_post_load(&v->pci);
 	for (unsigned i = 0; i < v->nr_queues; i++) {
 		struct virtqueue *q = &v->queue[i];
@@ -96,6 +99,11 @@ int virtio_pop(struct virtio *v, struct virtqueue *q, struct vq_chain *c)
 	if (rc < 0)
 		virtio_fail(v, q->error);
 	return rc;
+}
+
+bool virtio_rearm(struct virtio *v, struct virtqueue *q)
+{
+	return virtio_is_running(v) && vq_rearm(q);
 }
 
 void virtio_flush(struct virtio *v, struct virtqueue *q)
@@ -160,7 +168,6 @@ void virtio_enable_queue(struct virtio *v, struct virtqueue *q)
 		guest_error(&v->pci.dev, "a virtqueue enabled twice or too early");
 		return;
 	}
-	q->enabled = true;
 	if (vq_start(q, v->features))
 		virtio_fail(v, q->error);
 }

@@ -72,10 +72,14 @@ static inline bool virtio_has(const struct virtio *v, unsigned feature)
 bool virtio_is_running(const struct virtio *v);
 /* As vq_pop(); what the driver did wrong makes the device need a reset. */
 int virtio_pop(struct virtio *v, struct virtqueue *q, struct vq_chain *c) must_check;
+/* As vq_rearm(), and false if it may not use the queue any more. */
+bool virtio_rearm(struct virtio *v, struct virtqueue *q) must_check;
 /* After a batch of vq_push(): interrupt the driver if it wants to be. */
 void virtio_flush(struct virtio *v, struct virtqueue *q);
 /* v->config has changed: tell the driver. */
 void virtio_config_changed(struct virtio *v);
+/* As if the driver had notified it. */
+void virtio_notify(struct virtio *v, unsigned queue);
 /* The driver broke the rules: stop until it resets the device. */
 void virtio_fail(struct virtio *v, const char *why);
 
@@ -88,7 +92,6 @@ void virtio_set_status(struct virtio *v, u8 status);
 u8 virtio_get_status(const struct virtio *v);
 void virtio_enable_queue(struct virtio *v, struct virtqueue *q);
 void virtio_reset_queue(struct virtio *v, struct virtqueue *q);
-void virtio_notify(struct virtio *v, unsigned queue);
 void virtio_write_config(struct virtio *v, unsigned off, u64 val, unsigned size);
 
 /* Rows of a device's tables: type's first member is a struct virtio called virtio. */

@@ -118,8 +118,6 @@ static void complete(struct request *r, int res)
 	p->free = r;
 }
 
-static void run_queue(struct vblk *d, struct virtqueue *q);
-
 static void done(struct blk_req *blk, int res)
 {
 	struct request *r = container_of(blk, struct request, blk);
@@ -127,10 +125,9 @@ static void done(struct blk_req *blk, int res)
 	struct virtqueue *q = r->queue;
 
 	complete(r, res);
+	virtio_flush(&d->virtio, q);
 	if (d->pool[q->index].waits)
-		run_queue(d, q);
-	else
-		virtio_flush(&d->virtio, q);
+		virtio_notify(&d->virtio, q->index);
 }
 
 static int submit(struct request *r, enum blk_op op, const struct iovec *iov, unsigned iovcnt)
@@ -271,8 +268,9 @@ static int run_one(struct vblk *d, struct virtqueue *q, struct request *r)
  * All that is in the queue, but not for ever: a driver on another CPU may put more in as fast
  * as we take it out, and we are in an access of this one.
  */
-static void run_queue(struct vblk *d, struct virtqueue *q)
+static void vblk_notified(struct virtio *v, struct virtqueue *q)
 {
+	struct vblk *d = container_of(v, struct vblk, virtio);
 	struct pool *p = &d->pool[q->index];
 	unsigned left = BUDGET;
 	int rc = 1;
@@ -288,14 +286,14 @@ static void run_queue(struct vblk *d, struct virtqueue *q)
 		}
 		left--;
 		rc = run_one(d, q, r);
-		if (rc == 0 && vq_rearm(q))
+		if (rc == 0 && virtio_rearm(v, q))
 			rc = 1;
 	}
 	if (!left && rc > 0) {
 		p->again = true;
-		loop_defer(d->virtio.pci.dev.machine->loop, &d->more);
+		loop_defer(v->pci.dev.machine->loop, &d->more);
 	}
-	virtio_flush(&d->virtio, q);
+	virtio_flush(v, q);
 }
 
 static void run_more(struct task *t)
@@ -306,13 +304,8 @@ static void run_more(struct task *t)
 		if (!d->pool[i].again)
 			continue;
 		d->pool[i].again = false;
-		run_queue(d, &d->virtio.queue[i]);
+		virtio_notify(&d->virtio, i);
 	}
-}
-
-static void vblk_notified(struct virtio *v, struct virtqueue *q)
-{
-	run_queue(container_of(v, struct vblk, virtio), q);
 }
 
 static void vblk_queue_reset(struct virtio *v, struct virtqueue *q)
@@ -410,7 +403,7 @@ void virtio_blk_resized(struct device *dev)
 
 static void free_pools(struct vblk *d)
 {
-	for (unsigned i = 0; i < d->num_queues; i++) {
+	for (unsigned i = 0; i < VIRTIO_MAX_QUEUES; i++) {
 		free(d->pool[i].all);
 		free(d->pool[i].iov);
 		free(d->pool[i].seg);

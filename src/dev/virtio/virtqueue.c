@@ -89,7 +89,8 @@ static bool is_sane(const struct virtqueue *q)
 	if (!q->size || q->size > q->max_size)
 		return false;
 	if (q->packed)
-		return q->avail < q->size && q->used < q->size;
+		return q->avail < q->size && q->used < q->size && q->avail_wrap <= 1 &&
+		       q->used_wrap <= 1;
 	return !(q->size & (q->size - 1));
 }
 
@@ -100,6 +101,7 @@ int vq_start(struct virtqueue *q, u64 features)
 	q->packed = features & VIRTIO_F(RING_PACKED);
 	q->indirect = features & VIRTIO_F(INDIRECT_DESC);
 	q->event_idx = features & VIRTIO_F(EVENT_IDX);
+	q->enabled = 0;
 	if (!is_sane(q))
 		return fail(q, "a virtqueue of no possible size");
 	q->desc_ram = dma_map(dev, q->desc, DESC_SIZE * (size_t)q->size,
@@ -108,6 +110,7 @@ int vq_start(struct virtqueue *q, u64 features)
 	q->device_ram = dma_map(dev, q->device, device_size(q), DMA_FROM_DEVICE);
 	if (!q->desc_ram || !q->driver_ram || !q->device_ram)
 		return fail(q, "a virtqueue outside RAM");
+	q->enabled = 1;
 	return 0;
 }
 
@@ -309,7 +312,7 @@ static int add_table(struct virtqueue *q, struct vq_chain *c, const struct desc 
 	return rc;
 }
 
-static void advance(const struct virtqueue *q, u16 *slot, bool *wrap, u16 n)
+static void advance(const struct virtqueue *q, u16 *slot, u8 *wrap, u16 n)
 {
 	unsigned next = *slot + n;
 
@@ -324,7 +327,7 @@ static int pop_packed(struct virtqueue *q, struct vq_chain *c)
 {
 	u64 rest = load_packed_flags(q, q->avail);
 	u16 slot = q->avail, n;
-	bool wrap = q->avail_wrap;
+	u8 wrap = q->avail_wrap;
 	struct desc d;
 
 	if (!is_avail(rest, wrap))

@@ -27,13 +27,13 @@ enum { VQ_NO_VECTOR = 0xffff };
 struct virtqueue {
 	/* What the driver has set. */
 	u16 size, vector;
-	bool enabled;
+	u8 enabled;
 	gpa_t desc, driver, device; /* the three areas */
 
 	/* Where we are.  Split: free-running; packed: a slot and a wrap counter. */
 	u16 avail, used;
-	bool avail_wrap, used_wrap;
-	u32 since; /* slots used since the driver was last interrupted, or not */
+	u8 avail_wrap, used_wrap; /* 0 or 1 */
+	u32 since;		  /* slots used since the driver was last interrupted, or not */
 
 	/* Features; how the areas are mapped; from vq_start() to vq_reset(). */
 	bool packed, indirect, event_idx;
@@ -75,7 +75,7 @@ struct vq_chain {
 /* index: for traces.  max_size: what the driver finds; a power of two up to VQ_MAX_SIZE. */
 void vq_init(struct virtqueue *q, struct device *dev, u16 index, u16 max_size);
 void vq_reset(struct virtqueue *q);
-/* The driver has enabled it, or its state was loaded.  -EINVAL and .error: it is unusable. */
+/* Enable it as the driver has set it up, or as it was saved.  -EINVAL and .error: it cannot be. */
 int vq_start(struct virtqueue *q, u64 features) must_check;
 
 /* 1: *c is the next chain.  0: there is none.  -EINVAL and .error: the driver broke it. */
