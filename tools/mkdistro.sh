@@ -103,6 +103,11 @@ overlay() {
 configure() {
 	cat <<'CONFIGURE'
 set -e
+# Once, and not after each package that has a say in it.
+for modules in /lib/modules/*; do
+	update-initramfs -c -k "${modules##*/}"
+	linux-update-symlinks install "${modules##*/}" "/boot/vmlinuz-${modules##*/}"
+done
 # Nothing here has a screen; and what Debian does daily or weekly is for servers that stay up.
 systemctl --quiet disable getty@tty1.service apt-daily.timer apt-daily-upgrade.timer \
 	e2scrub_all.timer e2scrub_reap.service systemd-pstore.service
@@ -135,7 +140,7 @@ make_tree() {
 			--dpkgopt='path-exclude=/usr/share/doc/*'
 	fi
 	{ configure && tidy; } >"$work/configure"
-	mmdebstrap "$@" "$suite" "$work/tree.tar" \
+	INITRD=No mmdebstrap "$@" "$suite" "$work/tree.tar" \
 		"deb $mirror $suite main" "deb $mirror $suite-updates main" \
 		"deb $security $suite-security main" 2>"$work/log" ||
 		{ tail -n 40 "$work/log" >&2; fail "mmdebstrap failed; its last lines are above"; }

@@ -50,19 +50,32 @@ void blk_op_run(struct blk_core *c, struct blk_io *op)
 	blk_op_done(c, op, carry_out(c, op));
 }
 
+static struct blk_io *next_op_locked(struct blk_core *c)
+{
+	struct blk_io *op = op_list_take(&c->pieces);
+
+	if (!op && c->format_workers < BLK_MAX_FORMAT_WORKERS) {
+		op = op_list_take(&c->whole);
+		c->format_workers += op != NULL;
+	}
+	return op;
+}
+
 static void *work(void *arg)
 {
 	struct blk_core *c = arg;
-	struct blk_io *op;
 
 	pthread_setname_np(pthread_self(), "disk");
 	lock(&c->lock);
 	for (;;) {
-		op = op_list_take(&c->queue);
+		struct blk_io *op = next_op_locked(c);
+		bool whole = op && !op->f;
+
 		if (op) {
 			unlock(&c->lock);
-			blk_op_run(c, op);
+			blk_op_run(c, op); /* and then it is somebody else's */
 			lock(&c->lock);
+			c->format_workers -= whole;
 			continue;
 		}
 		if (c->quit)
@@ -75,30 +88,36 @@ static void *work(void *arg)
 	return NULL;
 }
 
-static bool want_worker_locked(const struct blk_core *c)
+static unsigned count_waiting(const struct op_list *l, unsigned most)
 {
-	unsigned waiting = 0;
+	unsigned n = 0;
 
-	for (const struct blk_io *op = c->queue.first; op && waiting <= c->idle_workers;
-	     op = op->next)
-		waiting++;
-	return waiting > c->idle_workers && c->nr_workers < BLK_MAX_WORKERS;
+	for (const struct blk_io *op = l->first; op && n < most; op = op->next)
+		n++;
+	return n;
+}
+
+static void add_worker_locked(struct blk_core *c)
+{
+	unsigned most = c->idle_workers + 1;
+	unsigned n = count_waiting(&c->pieces, most) + count_waiting(&c->whole, most);
+
+	if (n > c->idle_workers && c->nr_workers < BLK_MAX_WORKERS &&
+	    pthread_create(&c->workers[c->nr_workers], NULL, work, c) == 0)
+		c->nr_workers++;
 }
 
 void blk_op_queue(struct blk_core *c, struct blk_io *op)
 {
-	bool stranded = false;
+	bool stranded;
 
 	lock(&c->lock);
-	op_list_add(&c->queue, op);
-	if (want_worker_locked(c)) {
-		if (pthread_create(&c->workers[c->nr_workers], NULL, work, c) == 0)
-			c->nr_workers++;
-		stranded = c->nr_workers == 0;
-	}
+	op_list_add(op->f ? &c->pieces : &c->whole, op);
+	add_worker_locked(c);
+	stranded = !c->nr_workers;
 	/* Without a single thread it is done here, which is slow but goes on. */
 	if (stranded)
-		op = op_list_take(&c->queue);
+		op = op_list_take(op->f ? &c->pieces : &c->whole);
 	else
 		pthread_cond_signal(&c->work);
 	unlock(&c->lock);

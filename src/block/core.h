@@ -34,7 +34,11 @@ struct op_list {
 
 struct blk_ring; /* ring.c */
 
-enum { BLK_MAX_WORKERS = 8 };
+/*
+ * A format that quiesces waits for pieces, perhaps with a lock held for which the workers of
+ * other requests wait: so some workers are for pieces alone.
+ */
+enum { BLK_MAX_WORKERS = 8, BLK_MAX_FORMAT_WORKERS = 6 };
 
 struct blk_core {
 	struct blk *blk;
@@ -43,10 +47,10 @@ struct blk_core {
 	pthread_cond_t changed;	 /* in_flight or .located have become 0, or quiescing has ended */
 	pthread_cond_t work;	 /* for the workers */
 	struct blk_io *free_ops;
-	unsigned in_flight;   /* requests that somebody works on */
-	struct op_list queue; /* for the workers */
+	unsigned in_flight;	      /* requests that somebody works on */
+	struct op_list pieces, whole; /* for the workers */
 	pthread_t workers[BLK_MAX_WORKERS];
-	unsigned nr_workers, idle_workers;
+	unsigned nr_workers, idle_workers, format_workers;
 	bool quit;
 	struct op_list throttled, stopped; /* each stands for a request that waits */
 	bool told;			   /* the user knows that the machine has stopped */

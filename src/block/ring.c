@@ -138,9 +138,8 @@ static unsigned take(struct blk_ring *r, struct blk_io **ops, int *res)
 	unsigned n;
 
 	lock(&r->lock);
-	/* Left behind when the kernel was out of memory. */
-	if (io_uring_sq_ready(&r->ring) && !r->plugged)
-		submit_locked(r);
+	/* Left behind when the kernel was out of memory, or collected by one who waits himself. */
+	submit_locked(r);
 	n = io_uring_peek_batch_cqe(&r->ring, cqe, BATCH);
 	for (unsigned i = 0; i < n; i++) {
 		ops[i] = io_uring_cqe_get_data(cqe[i]);

@@ -593,7 +593,8 @@ int blk_core_new(struct blk *b, struct err *e)
 	lock_init(&c->lock, LOCK_LEAF, "disk");
 	pthread_cond_init(&c->changed, NULL);
 	pthread_cond_init(&c->work, NULL);
-	op_list_init(&c->queue);
+	op_list_init(&c->pieces);
+	op_list_init(&c->whole);
 	op_list_init(&c->throttled);
 	op_list_init(&c->stopped);
 	c->timer = (struct timer){.fn = on_timer, .clock = CLOCK_HOST};

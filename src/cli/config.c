@@ -154,9 +154,10 @@ static void put_doubled(const char *s, FILE *f)
 
 /* --- paths ---------------------------------------------------------------------------- */
 
+/* "none" is what options call no file; one that is called so can be written "./none". */
 static bool is_relative(const char *path)
 {
-	return *path && *path != '/';
+	return *path && *path != '/' && strcmp(path, "none") != 0;
 }
 
 static bool is_path_key(const struct option *o, const char *item, size_t len)

@@ -16,7 +16,7 @@
 
 struct args {
 	bool flag, other, here;
-	const char *kernel, *text, *addr, *console;
+	const char *kernel, *text, *addr, *console, *control;
 	u64 size;
 	unsigned num;
 	struct strlist devices, disks, modules, rest;
@@ -32,6 +32,7 @@ static const struct option table[] = {
 	{"cpus", "N", "", OPTION_NUM, AT(num)},
 	{"kernel", "FILE", "", OPTION_STR, AT(kernel), .path = ""},
 	{"console", "WHERE", "", OPTION_STR, AT(console), .path = "file:"},
+	{"control", "PATH", "", OPTION_STR, AT(control), .path = ""},
 	{"append", "TEXT", "", OPTION_STR, AT(text)},
 	{"module", "FILE", "", OPTION_LIST, AT(modules), .path = ""},
 	{"device", "SPEC", "", OPTION_LIST, AT(devices), .first = "name"},
@@ -116,6 +117,7 @@ static void paths_are_relative_to_the_file(void **state)
 	assert_int_equal(parse(&a, "../v,m/vm.yaml",
 			       "kernel: boot/k\n"
 			       "append: boot/k\n"
+			       "control: none\n"
 			       "console: file:log\n"
 			       "module: [m=arg, /abs]\n"
 			       "device: [x]\n"
@@ -128,6 +130,7 @@ static void paths_are_relative_to_the_file(void **state)
 			 0);
 	assert_string_equal(a.kernel, "../v,m/boot/k");
 	assert_string_equal(a.text, "boot/k");
+	assert_string_equal(a.control, "none");
 	assert_string_equal(a.console, "file:../v,m/log");
 	assert_string_equal(a.modules.items[0], "../v,m/m=arg");
 	assert_string_equal(a.modules.items[1], "/abs");

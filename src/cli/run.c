@@ -57,7 +57,7 @@ static const struct option options[] = {
 	{"name", "NAME", "what sundog ps calls the machine (default: as what it boots)", OPTION_STR,
 	 offsetof(struct run_args, managed.name)},
 	{"control", "PATH", "the control socket, instead of one by name; none: none", OPTION_STR,
-	 offsetof(struct run_args, managed.where)},
+	 offsetof(struct run_args, managed.where), .path = ""},
 	{"detach", NULL,
 	 "run in the background, and print the name as soon as it does;\n"
 	 "the console is then on a socket",

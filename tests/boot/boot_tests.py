@@ -13,73 +13,13 @@ import sys
 import tempfile
 import time
 
-from guest import Guest, GuestError
+import crash_tests  # these register their tests
+import distro_tests
+import virtio_tests
+from guest import GuestError
+from harness import TESTS, TOP, Env, boot_test, check, run_script
 
-TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 HERE = os.path.dirname(os.path.abspath(__file__))
-BOTH = ('interp', 'jit')
-TESTS = {}  # name: (function, seconds it may take, builds and engines it runs on)
-
-
-def boot_test(seconds, modes=('plain',), engines=BOTH):
-    """Register a test, with the builds and the engines that make check runs it on."""
-    def register(f):
-        TESTS[f.__name__] = (f, seconds, modes, engines)
-        return f
-    return register
-
-
-class Env:
-    def __init__(self, opts, tmp, engine):
-        self.engine = engine
-        self.build = opts.build
-        self.sundog = os.path.join(opts.build, 'sundog')
-        self.guest = opts.guest
-        self.patience = opts.patience
-        self.tmp = tmp
-        self.text = ''  # of the last machine that ran a script: all that was printed
-
-    def kernel(self, name='cloud'):
-        return os.path.join(self.guest, name, 'vmlinuz')
-
-    def busybox(self, name='busybox'):
-        return os.path.join(self.guest, name, 'busybox')
-
-    def initrd(self, *pairs, script=None, busybox='busybox', modules=()):
-        """An initrd with files ("host:guest") and perhaps a script to run and power off."""
-        if script is not None:
-            path = os.path.join(self.tmp, 'script')
-            with open(path, 'w', encoding='utf-8') as f:
-                f.write(script)
-            pairs += (f'{path}:script',)
-        out = os.path.join(self.tmp, 'initrd.img')
-        load = ['-m', os.path.join(self.guest, 'cloud', 'modules') + ':' + ','.join(modules)]
-        subprocess.run([os.path.join(TOP, 'tools', 'mkinitrd.sh'), *(load if modules else []), out,
-                        self.busybox(busybox), *pairs], check=True)
-        return out
-
-    def run(self, *args, kernel='cloud', terminal=False):
-        return Guest([self.sundog, 'run', self.kernel(kernel), '--engine', self.engine, *args],
-                     self.patience, terminal)
-
-
-def check(what, got, want):
-    if got != want:
-        raise GuestError(f'{what}: {got!r} instead of {want!r}')
-
-
-def run_script(env, script, *args, kernel='cloud', busybox='busybox', pairs=(), modules=(),
-               append='quiet', seconds=240):
-    """Boot with a script as the whole of userland; its output, after a good power-off."""
-    initrd = env.initrd(*pairs, script='echo "@@ begin"\n' + script + '\necho "@@ end"\n',
-                        busybox=busybox, modules=modules)
-    with env.run('--initrd', initrd, '--append', append, *args, kernel=kernel) as g:
-        g.expect('@@ begin\r*\n', seconds)
-        start = g.seen
-        end = g.expect('@@ end\r*$', seconds).start()
-        check('exit status', g.wait(), 0)
-        env.text = g.text
-        return g.text[start:end].replace('\r', '')
 
 
 def compare_with_native(env, *args, kernel='cloud', busybox='busybox', seconds=240):
@@ -494,87 +434,6 @@ def i686_pae(env):
     compare_with_native(env, kernel='686-pae', busybox='busybox-i386')
 
 
-def program(path):
-    """A host's program with its libraries, as pairs for an initrd."""
-    out = subprocess.run(['ldd', path], check=True, stdout=subprocess.PIPE, text=True).stdout
-    files = [path] + re.findall(r'(/\S+) \(0x', out)
-    return [f'{os.path.realpath(f)}:{f.lstrip("/")}' for f in files]
-
-
-# How Linux can be made to use a virtio disk: its rings in each form, and without MSI-X.
-VIRTIO_WAYS = ('packed=off', 'packed=on', 'event_idx=off', 'packed=on,event_idx=off',
-               'indirect_desc=off', 'packed=on,indirect_desc=off,queue-size=8')
-
-
-def virtio_disks(env, ways):
-    """The arguments for a disk each, and its image."""
-    args, images = [], []
-    for i, way in enumerate(ways):
-        image = os.path.join(env.tmp, f'disk{i}.img')
-        if not os.path.exists(image):
-            with open(image, 'wb') as f:
-                f.truncate(64 << 20)
-        args += ['--disk', f'{image},format=raw,device=none', '--device',
-                 f'virtio-blk-pci,drive=disk{i},serial=number{i},{way}']
-        images.append(image)
-    return args, images
-
-
-def write_disks(env, ways, kib, *args, append='quiet'):
-    """Make file systems, fill them, read them back: in this boot, by the host, in another one."""
-    disks, images = virtio_disks(env, ways)
-    out = run_script(env, f"""mkdir /mnt; for disk in /sys/block/vd*; do
-        name=${{disk##*/}}; echo "serial $(cat $disk/serial)"
-        /usr/sbin/mke2fs -q -t ext4 -F /dev/$name && mount -t ext4 /dev/$name /mnt || exit
-        head -c {kib}k /dev/urandom >/mnt/random; tar c -C / bin >/mnt/tar; sync
-        echo 3 >/proc/sys/vm/drop_caches; sha256sum /mnt/random; rm /mnt/tar; fstrim /mnt
-        umount /mnt; done; dmesg -r | grep -E "^<[0-3]>" """, *disks, *args, append=append,
-                     pairs=program('/usr/sbin/mke2fs'), modules=('virtio_pci', 'virtio_blk'))
-    lines = out.strip().split('\n')
-    check('serial numbers', lines[::2], [f'serial number{i}' for i in range(len(ways))])
-    sums = [line.split()[0] for line in lines[1::2]]
-    for image, want in zip(images, sums):
-        subprocess.run(['/usr/sbin/e2fsck', '-fn', image], check=True, stdout=subprocess.DEVNULL,
-                       stderr=subprocess.DEVNULL)
-        data = subprocess.run(['/usr/sbin/debugfs', '-R', 'cat random', image], check=True,
-                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
-        check('what the host reads', hashlib.sha256(data).hexdigest(), want)
-    out = run_script(env, 'mkdir /mnt; for disk in /sys/block/vd*; do\n'
-                          'mount -t ext4 -o ro /dev/${disk##*/} /mnt && sha256sum </mnt/random\n'
-                          'umount /mnt; done', *virtio_disks(env, ways)[0], *args,
-                     append=append, modules=('virtio_pci', 'virtio_blk'))
-    check('what another boot reads', [line.split()[0] for line in out.strip().split('\n')], sums)
-
-
-@boot_test(300, ('plain',), ('interp',))
-def virtio_disk(env):
-    """Linux makes a file system on a virtio disk, and everybody reads the same from it."""
-    write_disks(env, VIRTIO_WAYS[:1], 300)
-
-
-@boot_test(300, ('plain', 'asan'), ('jit',))
-def virtio_disk_ways(env):
-    """The same with rings of every form, and several queues."""
-    write_disks(env, VIRTIO_WAYS, 8000, '--cpus', '2')
-
-
-@boot_test(300, ('plain',), ('jit',))
-def virtio_disk_intx(env):
-    """The same without message interrupts."""
-    write_disks(env, VIRTIO_WAYS[:2], 3000, append='quiet pci=nomsi')
-
-
-@boot_test(240)
-def virtio_rng(env):
-    """Linux gets random bytes from us, and they are not the same twice."""
-    out = run_script(env, 'cat /sys/class/misc/hw_random/rng_current\n'
-                          'for i in 1 2 3 4; do head -c 20000 /dev/hwrng | sha256sum; done',
-                     '--device', 'virtio-rng-pci', modules=('virtio_pci', 'virtio-rng'))
-    lines = out.strip().split('\n')
-    check('the source', lines[0], 'virtio_rng.0')
-    check('different ones', len(set(lines[1:])), 4)
-
-
 def run_one(name, engine, opts):
     with tempfile.TemporaryDirectory() as tmp:
         try:
@@ -599,6 +458,7 @@ def main():
     p.add_argument('--build', default=os.path.join(TOP, 'build'))
     p.add_argument('--guest', default=os.path.join(TOP, 'build', 'guest'))
     p.add_argument('--patience', type=int, default=1, help='wait so many times longer')
+    p.add_argument('--seed', type=int, default=1, help='of what is chosen at random')
     p.add_argument('names', nargs='*', metavar='NAME[:ENGINE]')
     opts = p.parse_args()
     if opts.list:
