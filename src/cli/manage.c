@@ -100,10 +100,24 @@ static bool wants_socket(const struct managed *g)
 	return !g->where || strcmp(g->where, "none") != 0;
 }
 
+/* Without a name of its own a machine has that of what it boots. */
+static int claim_name(struct managed *g, const struct machine_cfg *cfg, struct err *e)
+{
+	const char *boots = cfg->kernel ? cfg->kernel : cfg->disks[0];
+	char *file;
+	int r;
+
+	if (g->name)
+		return run_claim(&g->taken, g->name, e);
+	file = strndup(boots, cfg->kernel ? strlen(boots) : strcspn(boots, ","));
+	r = file ? run_claim_for(&g->taken, file, e) : err_set(e, -ENOMEM, "out of memory");
+	free(file);
+	return r;
+}
+
 static int claim(struct managed *g, const struct machine_cfg *cfg, struct err *e)
 {
-	int r = g->name ? run_claim(&g->taken, g->name, e)
-			: run_claim_for(&g->taken, cfg->kernel, e);
+	int r = claim_name(g, cfg, e);
 
 	if (r || !wants_socket(g))
 		return r;

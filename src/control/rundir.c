@@ -257,6 +257,11 @@ static int is_lock(const struct dirent *d)
 	return dot && strcmp(dot, ".lock") == 0;
 }
 
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
 char **run_list(struct err *e)
 {
 	char dir[RUN_PATH_MAX];
@@ -265,7 +270,7 @@ char **run_list(struct err *e)
 	int n = -1, kept = 0;
 
 	if (make_directory(dir, sizeof(dir) - RUN_NAME_MAX - 16, e) == 0) {
-		n = scandir(dir, &found, is_lock, alphasort);
+		n = scandir(dir, &found, is_lock, NULL);
 		if (n < 0)
 			err_set(e, -EIO, "cannot read %s: %s; set SUNDOG_RUN_DIR", dir,
 				strerror(errno));
@@ -286,6 +291,8 @@ char **run_list(struct err *e)
 		free(found[i]);
 	}
 	free(found);
+	if (names)
+		qsort(names, (size_t)kept, sizeof(*names), by_name);
 	return names;
 }
 
