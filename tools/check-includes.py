@@ -30,7 +30,8 @@ ROOMS = {
     'board/boot': {'board', 'board/boot', 'dev', 'fs', 'isa/x86', 'sundog'},
     'debug': {'debug', 'isa/x86', 'sundog'},
     'control': {'control', 'sundog'},
-    'cli': {'cli', 'board', 'board/boot', 'block', 'net', 'chardev', 'control', 'debug', 'sundog'},
+    'cli': {'cli', 'board', 'board/boot', 'block', 'net', 'chardev', 'control', 'debug',
+            'sundog'},
     '': {'cli', 'sundog'},  # src/main.c
 }
 # A unit test may look at whatever its own file may, and at these.

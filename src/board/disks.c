@@ -86,7 +86,7 @@ int pc_open_kernel(struct pc *pc, const struct machine_cfg *cfg, struct err *e)
 	struct pc_disk *d = pc->disks;
 	int r;
 
-	if (!cfg->kernel && !pc->nr_disks)
+	if (!cfg->kernel && !(cfg->disks && cfg->disks[0]))
 		return 0;
 	if (!cfg->kernel) {
 		pc->boot_disk.blk = d->blk;
