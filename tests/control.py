@@ -495,6 +495,11 @@ def no_run_dir(env):
     env.bad(1, 'SUNDOG_RUN_DIR', 'run', kernel, '--name', 'x')
     env.bad(1, 'SUNDOG_RUN_DIR', 'ps')
     os.unlink(env.run_dir)
+    env.environ['SUNDOG_RUN_DIR'] = os.path.join(env.tmp, 'x' * 100)  # too long for a socket
+    p = env.cli('run', kernel, '--device', 'isa-debug-exit,iobase=0xf4')
+    check('status', p.returncode, 33)
+    check('note', p.stderr.count('no control socket'), 1)
+    env.bad(2, 'a shorter one', 'run', kernel, '--name', 'x')
 
 
 # --- ending ---------------------------------------------------------------------------------
