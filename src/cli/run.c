@@ -4,11 +4,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/config.h"
+#include "cli/dryrun.h"
 #include "cli/lists.h"
 #include "cli/manage.h"
 #include "cli/options.h"
+#include "cli/seed.h"
 #include "cli/signals.h"
 #include "debug/gdbstub.h"
 #include "sundog/counters.h"
@@ -18,37 +22,40 @@
 
 struct run_args {
 	struct machine_cfg cfg;
-	struct strlist modules, devices, rest;
+	struct strlist modules, devices, disks, ssh_keys, rest;
 	struct managed managed;
 	const char *trace, *trace_file;
-	bool help;
+	struct config config;
+	struct seed_cfg seed;
+	bool help, dry_run, json;
 };
 
 #define CFG(member) offsetof(struct run_args, cfg.member)
 
 static const struct option options[] = {
-	{"kernel", "FILE", "what to boot: bzImage, multiboot or PVH ELF", OPTION_STR, CFG(kernel)},
-	{"initrd", "FILE", "the initial RAM disk", OPTION_STR, CFG(initrd)},
+	{"kernel", "FILE", "what to boot: bzImage, multiboot or PVH ELF", OPTION_STR, CFG(kernel),
+	 .path = ""},
+	{"initrd", "FILE", "the initial RAM disk", OPTION_STR, CFG(initrd), .path = ""},
 	{"append", "TEXT", "add to the default kernel command line", OPTION_STR, CFG(append)},
 	{"cmdline", "TEXT", "the whole kernel command line, instead of the default", OPTION_STR,
 	 CFG(cmdline)},
 	{"module", "FILE[=TEXT]", "a multiboot module and its command line; may be repeated",
-	 OPTION_LIST, offsetof(struct run_args, modules)},
+	 OPTION_LIST, offsetof(struct run_args, modules), .path = ""},
 	{"memory", "SIZE", "guest memory (default: 512M)", OPTION_SIZE, CFG(memory)},
 	{"cpus", "N", "number of CPUs (default: 1)", OPTION_NUM, CFG(nr_cpus)},
 	{"cpu", "MODEL", "CPU model (default: x86-64-v2; v3, max...); \"help\" lists them",
 	 OPTION_STR, CFG(cpu)},
 	{"engine", "NAME[,KEY=VALUE]...",
 	 "what runs the guest's instructions (default: auto);\n\"help\" lists them", OPTION_STR,
-	 CFG(engine)},
+	 CFG(engine), .first = "name"},
 	{"console", "WHERE",
 	 "the first serial port: stdio (default), socket (for sundog\nconsole), pty, file:PATH, "
 	 "none",
-	 OPTION_STR, CFG(console)},
+	 OPTION_STR, CFG(console), .path = "file:"},
 	{"name", "NAME", "what sundog ps calls the machine (default: as what it boots)", OPTION_STR,
 	 offsetof(struct run_args, managed.name)},
 	{"control", "PATH", "the control socket, instead of one by name; none: none", OPTION_STR,
-	 offsetof(struct run_args, managed.where)},
+	 offsetof(struct run_args, managed.where), .path = ""},
 	{"detach", NULL,
 	 "run in the background, and print the name as soon as it does;\n"
 	 "the console is then on a socket",
@@ -57,16 +64,35 @@ static const struct option options[] = {
 	 "add a device, or change one that the board has;\n\"help\" lists them, \"NAME,help\" its "
 	 "keys;\n"
 	 "may be repeated",
-	 OPTION_LIST, offsetof(struct run_args, devices)},
+	 OPTION_LIST, offsetof(struct run_args, devices), .first = "name"},
+	{"disk", "FILE[,KEY=VALUE]...",
+	 "a disk: a raw or qcow2 image; \"help\" lists the keys;\nmay be repeated", OPTION_LIST,
+	 offsetof(struct run_args, disks), .path = "", .first = "file",
+	 .path_keys = "overlay backing log"},
 	{"trace", "PATTERNS", "print matching events, like 'io_*,irq_*'; \"help\" lists them",
 	 OPTION_STR, offsetof(struct run_args, trace)},
 	{"trace-file", "FILE", "write them there instead of to standard error", OPTION_STR,
-	 offsetof(struct run_args, trace_file)},
+	 offsetof(struct run_args, trace_file), .path = ""},
 	{"stats", NULL, "print the engine's counters at the end", OPTION_FLAG, CFG(stats)},
 	{"no-reboot", NULL, "end when the guest reboots", OPTION_FLAG, CFG(no_reboot)},
 	{"gdb", "HOST:PORT", "wait for a debugger (default: localhost:1234)", OPTION_ADDR, CFG(gdb),
 	 "localhost:1234"},
-	{"help", NULL, "this text", OPTION_FLAG, offsetof(struct run_args, help)},
+	{"user", "NAME", "cloud-init makes this user, who may do all by sudo, at the first boot",
+	 OPTION_STR, offsetof(struct run_args, seed.user)},
+	{"ssh-key", "FILE", "an SSH public key that lets that user in; may be repeated",
+	 OPTION_LIST, offsetof(struct run_args, ssh_keys), .path = ""},
+	{"hostname", "NAME", "cloud-init gives the guest this name", OPTION_STR,
+	 offsetof(struct run_args, seed.hostname)},
+	{"user-data", "FILE", "cloud-init gets this file, too, which has the last word", OPTION_STR,
+	 offsetof(struct run_args, seed.user_data), .path = ""},
+	{"file", "FILE", "options from a YAML file (short: -f); what stands behind it counts more",
+	 OPTION_FILE, offsetof(struct run_args, config), .letter = 'f', .only_here = true},
+	{"dry-run", NULL, "print the machine as a file for --file instead of running it",
+	 OPTION_FLAG, offsetof(struct run_args, dry_run), .only_here = true},
+	{"json", NULL, "with --dry-run: as JSON", OPTION_FLAG, offsetof(struct run_args, json),
+	 .only_here = true},
+	{"help", NULL, "this text", OPTION_FLAG, offsetof(struct run_args, help),
+	 .only_here = true},
 	{NULL},
 };
 
@@ -86,6 +112,8 @@ static bool answer_help(const struct run_args *a, int *status)
 		list_consoles(stdout);
 	else if (a->trace && strcmp(a->trace, "help") == 0)
 		trace_list(stdout);
+	else if (a->disks.n && strcmp(a->disks.items[0], "help") == 0)
+		list_disk_keys(stdout);
 	else {
 		for (size_t i = 0; i < a->devices.n; i++) {
 			const char *spec = a->devices.items[i];
@@ -139,6 +167,17 @@ static int check_args(struct run_args *a, struct err *e)
 		return err_set(e, -EINVAL, "a machine without a CPU runs nothing; use --cpus 1");
 	cfg->modules = a->modules.items;
 	cfg->devices = a->devices.items;
+	cfg->disks = a->disks.items;
+	a->seed.ssh_keys = a->ssh_keys.items;
+	if (a->json && !a->dry_run)
+		return err_set(e, -EINVAL, "--json says how --dry-run prints; add that");
+	if (a->dry_run)
+		return 0;
+	if (seed_wanted(&a->seed)) {
+		cfg->seed_fd = seed_new(&a->seed, e);
+		if (cfg->seed_fd < 0)
+			return cfg->seed_fd;
+	}
 	return set_traces(a, e);
 }
 
@@ -207,6 +246,18 @@ static int run_machine(const struct machine_cfg *cfg, struct managed *g)
 	return status;
 }
 
+static void free_args(struct run_args *a)
+{
+	strlist_free(&a->modules);
+	strlist_free(&a->devices);
+	strlist_free(&a->disks);
+	strlist_free(&a->ssh_keys);
+	strlist_free(&a->rest);
+	config_free(&a->config);
+	if (a->cfg.seed_fd > 0)
+		close(a->cfg.seed_fd);
+}
+
 static int run_named(struct run_args *a)
 {
 	struct err e = {0};
@@ -238,23 +289,24 @@ static int run_main(int argc, char **argv)
 		;
 	else if (check_args(&a, &e))
 		status = err_report(&e);
+	else if (a.dry_run)
+		status = print_options(options, &a, a.json, stdout, &e) ? err_report(&e) : 0;
 	else
 		status = run_named(&a);
-	strlist_free(&a.modules);
-	strlist_free(&a.devices);
-	strlist_free(&a.rest);
+	free_args(&a);
 	return status;
 }
 
 const struct command command_run = {
 	.name = "run",
-	.usage = "[OPTION]... FILE",
+	.usage = "[OPTION]... [FILE]",
 	.doc = "boot a kernel in a virtual machine",
 	.options = options,
 	.help_tail = "Examples:\n"
 		     "  sundog run vmlinuz --initrd initrd.img --append quiet\n"
 		     "  sundog run --memory 1G --cpus 4 --console file:boot.log vmlinuz\n"
 		     "  sundog run tests.elf --device isa-debug-exit --no-reboot < /dev/null\n"
+		     "  sundog run vmlinuz --disk debian.qcow2 --disk scratch.raw,cache=unsafe\n"
 		     "  sundog run hobby-os.elf --gdb     then: gdb -ex 'target remote :1234'\n"
 		     "\n"
 		     "Keys, when standard input is a terminal:\n"

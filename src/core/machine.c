@@ -104,6 +104,15 @@ void machine_hold_vcpu(struct vcpu *cpu, bool hold)
 
 /* --- pause and resume --------------------------------------------------------------------- */
 
+/* Until no device has I/O in flight that would write to guest memory. */
+static void quiesce_devices(struct machine *m)
+{
+	for (struct device *dev = m->devices; dev; dev = dev->next) {
+		if (dev->type->quiesce)
+			dev->type->quiesce(dev);
+	}
+}
+
 /* False: it rested already. */
 static bool come_to_rest(struct machine *m)
 {
@@ -112,10 +121,7 @@ static bool come_to_rest(struct machine *m)
 	trace_machine_state("pause");
 	machine_stop_vcpus(m);
 	loop_hold(m->loop, true);
-	for (struct device *dev = m->devices; dev; dev = dev->next) {
-		if (dev->type->quiesce)
-			dev->type->quiesce(dev);
-	}
+	quiesce_devices(m);
 	clock_pause(m);
 	atomic_store(&m->state, MACHINE_PAUSED);
 	return true;
@@ -134,6 +140,8 @@ static void go_on(struct machine *m)
 	clock_resume(m);
 	loop_hold(m->loop, false);
 	machine_start_vcpus(m);
+	for (struct run_hook *h = m->core->run_hooks; h; h = h->next)
+		h->fn(h);
 }
 
 void machine_resume(struct machine *m)
@@ -142,6 +150,22 @@ void machine_resume(struct machine *m)
 		return;
 	control_event(m, CONTROL_RESUMED, NULL);
 	go_on(m);
+}
+
+void machine_add_run_hook(struct machine *m, struct run_hook *h)
+{
+	h->next = m->core->run_hooks;
+	m->core->run_hooks = h;
+}
+
+void machine_remove_run_hook(struct machine *m, struct run_hook *h)
+{
+	struct run_hook **p = &m->core->run_hooks;
+
+	while (*p && *p != h)
+		p = &(*p)->next;
+	if (*p)
+		*p = h->next;
 }
 
 /* --- requests ----------------------------------------------------------------------------- */
@@ -238,6 +262,8 @@ static void do_reset(struct machine *m)
 		return;
 	}
 	machine_stop_vcpus(m);
+	/* A read that is late must not land in what the next boot loads. */
+	quiesce_devices(m);
 	if (machine_reset_now(m, &e)) {
 		fprintf(stderr, "sundog: cannot reset the machine: %s\n", e.msg);
 		machine_request_shutdown(m, e.code == -ENOEXEC ? EXIT_INPUT : EXIT_HOST);

@@ -16,7 +16,8 @@ struct machine_core {
 	u32 requests;	  /* enum machine_request */
 	int exit_code;	  /* of REQUEST_SHUTDOWN */
 	const char *reason;
-	bool quit;	  /* threads are to end */
+	bool quit; /* threads are to end */
+	struct run_hook *run_hooks;
 	struct task task; /* serves the requests on the loop */
 };
 
