@@ -247,6 +247,17 @@ def protocol(env):
 
 
 @test
+def disks(env):
+    image = os.path.join(env.tmp, 'disk.img')
+    with open(image, 'wb') as f:
+        f.truncate(3 << 20)
+    with env.both('--disk', f'{image},format=raw,ro') as (_, c):
+        check('disks', c.call('status')['disks'],
+              [{'id': 'disk0', 'file': image, 'format': 'raw', 'size': 3 << 20, 'read_only': True}])
+        check('text', '3M' in env.good('status', 'guest'), True)
+
+
+@test
 def events_in_order(env):
     with env.both() as (_, c):
         c.call('events')

@@ -100,10 +100,16 @@ static bool wants_socket(const struct managed *g)
 	return !g->where || strcmp(g->where, "none") != 0;
 }
 
+/* The machine's name, unless the user says one, comes from here. */
+static const char *what_boots(const struct machine_cfg *cfg)
+{
+	return cfg->kernel ? cfg->kernel : cfg->disks && cfg->disks[0] ? cfg->disks[0] : "vm";
+}
+
 static int claim(struct managed *g, const struct machine_cfg *cfg, struct err *e)
 {
 	int r = g->name ? run_claim(&g->taken, g->name, e)
-			: run_claim_for(&g->taken, cfg->kernel, e);
+			: run_claim_for(&g->taken, what_boots(cfg), e);
 
 	if (r || !wants_socket(g))
 		return r;

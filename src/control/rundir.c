@@ -214,10 +214,12 @@ int run_claim(struct run_name *n, const char *name, struct err *e)
 /* What a file is called, as a name of a machine. */
 static void name_of_file(char name[RUN_NAME_MAX + 1], const char *file)
 {
-	const char *base = strrchr(file, '/');
+	const char *end = file + strcspn(file, ","), *base = end;
 	size_t n = 0;
 
-	for (base = base ? base + 1 : file; *base && n < RUN_NAME_MAX - 4; base++)
+	while (base > file && base[-1] != '/')
+		base--;
+	for (; base < end && n < RUN_NAME_MAX - 4; base++)
 		name[n++] = strchr(allowed, *base) ? *base : '_';
 	name[n] = '\0';
 	if (!n || *name == '.' || *name == '-')
