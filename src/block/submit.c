@@ -19,7 +19,7 @@
 
 #include "block/core.h"
 #include "sundog/clock.h"
-#include "sundog/event.h"
+#include "sundog/control.h"
 
 enum {
 	MAX_PIECES = 8,
@@ -349,11 +349,11 @@ static void tell_error(const struct blk_core *c, const struct blk_req *req, int 
 		[BLK_DISCARD] = "discard",
 		[BLK_WRITE_ZEROES] = "write-zeroes",
 	};
-	struct event_note note = {
+	struct control_note note = {
 		.device = blk_id(c->blk), .operation = names[req->op], .reason = strerror(-res)};
 
 	if (c->machine && res < 0)
-		machine_event(c->machine, EVENT_DISK_ERROR, &note);
+		control_event(c->machine, CONTROL_DISK_ERROR, &note);
 }
 
 static bool stops_machine(const struct blk_core *c, int res)
