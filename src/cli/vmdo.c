@@ -168,7 +168,9 @@ const struct command command_hotplug = {
 	.usage = "[OPTION]... NAME DEVICE[,KEY=VALUE]...",
 	.doc = "add a device to a machine that runs",
 	.options = plain_options,
-	.help_tail = "Devices are those of sundog run --device help.\n",
+	.help_tail = "Devices are those of sundog run --device help, and disk=FILE[,KEY=VALUE]..., "
+		     "where\n"
+		     "the keys are those of sundog run --disk.\n",
 	.run = hotplug_main,
 };
 
@@ -177,6 +179,8 @@ const struct command command_unplug = {
 	.usage = "[OPTION]... NAME ID",
 	.doc = "remove a device that was added while the machine ran",
 	.options = plain_options,
-	.help_tail = "sundog status NAME lists the devices with their ids.\n",
+	.help_tail = "sundog status NAME lists the devices with their ids.  The guest is asked to "
+		     "let go of\n"
+		     "it, and it goes when the guest has.\n",
 	.run = unplug_main,
 };
