@@ -58,15 +58,6 @@ static int open_disk(struct pc *pc, struct pc_disk *d, unsigned n, const char *t
 	return 0;
 }
 
-/* Found as early as the first disk, because it is of the same kind. */
-static int open_seed(struct pc *pc, int fd, struct err *e)
-{
-	bool nvme = pc->nr_disks && strcmp(pc->disks[0].spec.device, "nvme") == 0;
-	unsigned n = pc->nr_disks++;
-
-	return open_disk(pc, &pc->disks[n], n, nvme ? SEED ",device=nvme" : SEED, fd, e);
-}
-
 int pc_open_disks(struct pc *pc, const struct machine_cfg *cfg, struct err *e)
 {
 	const char *const *specs = cfg->disks;
@@ -90,7 +81,30 @@ int pc_open_disks(struct pc *pc, const struct machine_cfg *cfg, struct err *e)
 	}
 	if (r)
 		return err_prefix(e, "--disk "), r;
-	return cfg->seed_fd ? open_seed(pc, cfg->seed_fd, e) : 0;
+	if (!cfg->seed_fd)
+		return 0;
+	pc->seed = &pc->disks[n];
+	pc->nr_disks++;
+	return open_disk(pc, pc->seed, n, SEED, cfg->seed_fd, e);
+}
+
+int pc_open_kernel(struct pc *pc, const struct machine_cfg *cfg, struct err *e)
+{
+	struct pc_disk *d = pc->disks;
+	int r;
+
+	if (!cfg->kernel && !(cfg->disks && cfg->disks[0]))
+		return 0;
+	if (!cfg->kernel) {
+		pc->boot_disk.blk = d->blk;
+		pc->boot_disk.device = opts_get(d->spec.opts, "device");
+		pc->boot.disk = &pc->boot_disk;
+	}
+	r = boot_open(&pc->boot, pc->m, cfg, e);
+	pc->has_kernel = r == 0;
+	if (pc->has_kernel && !cfg->kernel)
+		d->spec.device = pc->boot_disk.device;
+	return r;
 }
 
 static struct device *add_device(struct pc *pc, struct pc_disk *d, struct err *e)
@@ -110,6 +124,9 @@ static struct device *add_device(struct pc *pc, struct pc_disk *d, struct err *e
 
 int pc_add_disk_devices(struct pc *pc, struct err *e)
 {
+	/* Found as early as the first disk, because it is of the same kind. */
+	if (pc->seed)
+		pc->seed->spec.device = pc->disks->spec.device;
 	for (unsigned i = 0; i < pc->nr_disks; i++) {
 		struct pc_disk *d = &pc->disks[i];
 
@@ -199,6 +216,6 @@ void pc_close_disks(struct pc *pc)
 	for (unsigned i = 0; i < pc->nr_disks; i++)
 		close_disk(pc, &pc->disks[i]);
 	free(pc->disks);
-	pc->disks = NULL;
+	pc->disks = pc->seed = NULL;
 	pc->nr_disks = 0;
 }

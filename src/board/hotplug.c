@@ -57,7 +57,8 @@ static struct device *announce(struct pc *pc, struct device *dev, struct err *e)
 	int slot = slot_of(dev);
 
 	if (slot < 0) {
-		err_set(e, -EOPNOTSUPP, "%s is no PCI device: it can only be there from the start",
+		err_set(e, -EOPNOTSUPP,
+			"%s is in no slot that a guest can be told of; add it with --device",
 			dev->type->name);
 		pc_del_disk_device(pc, dev);
 		return NULL;

@@ -57,6 +57,14 @@ static const struct field request_fields[] = {
 	{NULL},
 };
 
+/* Only a good one comes back. */
+static json_t *id_of(json_t *request)
+{
+	json_t *id = json_object_get(request, "id");
+
+	return json_is_string(id) || json_is_integer(id) ? id : NULL;
+}
+
 json_t *control_parse(const char *line, size_t len, json_t **answer)
 {
 	json_error_t where;
@@ -72,7 +80,7 @@ json_t *control_parse(const char *line, size_t len, json_t **answer)
 	} else if (fields_check(request_fields, request, &e) == 0) {
 		return request;
 	}
-	*answer = control_error(request ? json_object_get(request, "id") : NULL, -EBADMSG, e.msg);
+	*answer = control_error(id_of(request), -EBADMSG, e.msg);
 	json_decref(request);
 	return NULL;
 }

@@ -211,16 +211,24 @@ int run_claim(struct run_name *n, const char *name, struct err *e)
 	return 0;
 }
 
-/* What a file is called, as a name of a machine. */
+/* What a file is called, as a name of a machine: "a/debian.qcow2,ro" is "debian". */
 static void name_of_file(char name[RUN_NAME_MAX + 1], const char *file)
 {
-	const char *base = strrchr(file, '/');
-	size_t n = 0;
+	static const char *const suffixes[] = {".qcow2", ".raw", ".img"};
+	size_t end = strcspn(file, ","), at = end, n = 0;
 
-	for (base = base ? base + 1 : file; *base && n < RUN_NAME_MAX - 4; base++)
-		name[n++] = strchr(allowed, *base) ? *base : '_';
+	while (at && file[at - 1] != '/')
+		at--;
+	for (; at < end && n < RUN_NAME_MAX - 4; at++)
+		name[n++] = strchr(allowed, file[at]) ? file[at] : '_';
 	name[n] = '\0';
-	if (!n || *name == '.' || *name == '-')
+	for (unsigned i = 0; i < ARRAY_SIZE(suffixes); i++) {
+		size_t len = strlen(suffixes[i]);
+
+		if (n > len && strcmp(name + n - len, suffixes[i]) == 0)
+			name[n - len] = '\0';
+	}
+	if (!*name || *name == '.' || *name == '-')
 		snprintf(name, RUN_NAME_MAX + 1, "vm");
 }
 
@@ -257,6 +265,11 @@ static int is_lock(const struct dirent *d)
 	return dot && strcmp(dot, ".lock") == 0;
 }
 
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
 char **run_list(struct err *e)
 {
 	char dir[RUN_PATH_MAX];
@@ -265,7 +278,7 @@ char **run_list(struct err *e)
 	int n = -1, kept = 0;
 
 	if (make_directory(dir, sizeof(dir) - RUN_NAME_MAX - 16, e) == 0) {
-		n = scandir(dir, &found, is_lock, alphasort);
+		n = scandir(dir, &found, is_lock, NULL);
 		if (n < 0)
 			err_set(e, -EIO, "cannot read %s: %s; set SUNDOG_RUN_DIR", dir,
 				strerror(errno));
@@ -286,6 +299,8 @@ char **run_list(struct err *e)
 		free(found[i]);
 	}
 	free(found);
+	if (names)
+		qsort(names, (size_t)kept, sizeof(*names), by_name);
 	return names;
 }
 

@@ -280,11 +280,18 @@ static void accept_clients(struct control *c)
 /* Serve what is there, without waiting; false: it is gone. */
 static bool serve_client(struct client *cl)
 {
+	size_t before;
 	bool gone;
 
-	take_lines(cl);
+	/* Room for output lets lines in that have waited, and those make output. */
+	do {
+		pthread_mutex_lock(&cl->c->lock);
+		send_output_locked(cl);
+		pthread_mutex_unlock(&cl->c->lock);
+		before = cl->in_len;
+		take_lines(cl);
+	} while (cl->in_len != before);
 	pthread_mutex_lock(&cl->c->lock);
-	send_output_locked(cl);
 	gone = !cl->busy && (cl->gone || (cl->eof && !waiting(cl) && !cl->in_len));
 	pthread_mutex_unlock(&cl->c->lock);
 	return !gone;

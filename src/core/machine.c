@@ -104,6 +104,15 @@ void machine_hold_vcpu(struct vcpu *cpu, bool hold)
 
 /* --- pause and resume --------------------------------------------------------------------- */
 
+/* Until no device has I/O in flight that would write to guest memory. */
+static void quiesce_devices(struct machine *m)
+{
+	for (struct device *dev = m->devices; dev; dev = dev->next) {
+		if (dev->type->quiesce)
+			dev->type->quiesce(dev);
+	}
+}
+
 /* False: it rested already. */
 static bool come_to_rest(struct machine *m)
 {
@@ -112,10 +121,7 @@ static bool come_to_rest(struct machine *m)
 	trace_machine_state("pause");
 	machine_stop_vcpus(m);
 	loop_hold(m->loop, true);
-	for (struct device *dev = m->devices; dev; dev = dev->next) {
-		if (dev->type->quiesce)
-			dev->type->quiesce(dev);
-	}
+	quiesce_devices(m);
 	clock_pause(m);
 	atomic_store(&m->state, MACHINE_PAUSED);
 	return true;
@@ -256,6 +262,8 @@ static void do_reset(struct machine *m)
 		return;
 	}
 	machine_stop_vcpus(m);
+	/* A read that is late must not land in what the next boot loads. */
+	quiesce_devices(m);
 	if (machine_reset_now(m, &e)) {
 		fprintf(stderr, "sundog: cannot reset the machine: %s\n", e.msg);
 		machine_request_shutdown(m, e.code == -ENOEXEC ? EXIT_INPUT : EXIT_HOST);

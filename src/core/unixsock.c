@@ -62,8 +62,8 @@ int unix_listen(const char *path, struct err *e)
 
 	if (set_path(&sa, path))
 		return err_set(e, -EINVAL,
-			       "%s: a socket's path has at most %zu bytes; use a shorter one", path,
-			       sizeof(sa.sun_path) - 1);
+			       "a socket's path has at most %zu bytes; use a shorter one than %s",
+			       sizeof(sa.sun_path) - 1, path);
 	if (is_stale(path))
 		unlink(path);
 	fd = new_socket();

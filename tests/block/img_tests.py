@@ -258,7 +258,7 @@ def convert_replace():
     os.chmod('b.img', 0o640)
     os.symlink('b.img', 'link.img')
     error(1, 'exists; use --force', 'convert', 'a.img', 'b.img')
-    error(2, 'the same file', 'convert', '--force', 'a.img', './a.img')
+    error(2, 'what is to be read', 'convert', '--force', 'a.img', './a.img')
     img('convert', '--force', 'a.img', 'link.img')
     same('a.img', 'b.img')
     check(os.path.islink('link.img') and os.stat('b.img').st_mode & 0o777 == 0o640, 'replaced')
@@ -595,7 +595,7 @@ def no_room():
         resource.setrlimit(resource.RLIMIT_FSIZE, (3 * MIB, 3 * MIB))
     with open('a.img', 'wb') as f:
         f.write(random.Random(1).randbytes(8 * MIB))
-    error(3, '/b.img', 'convert', 'a.img', 'b.img',
+    error(3, 'b.img: File too large', 'convert', 'a.img', 'b.img',
           preexec_fn=limit)
     only(['a.img'])
     error(3, 'File too large', 'convert', 'a.img', 'b.qcow2', preexec_fn=limit)

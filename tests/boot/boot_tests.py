@@ -15,6 +15,7 @@ import time
 
 import crash_tests  # these register their tests
 import distro_tests
+import nvme_tests
 import virtio_tests
 from guest import GuestError
 from harness import TESTS, TOP, Env, boot_test, check, run_script
@@ -165,21 +166,71 @@ def quit_key(env):
         check('raw terminal left behind', g.is_raw(), False)
 
 
+# Loads the button's driver and waits for it to be pressed; then it powers off.
+LISTENS = ('insmod /evdev.ko; insmod /button.ko\n'
+           'n=$(grep -l "Power Button" /sys/class/input/event*/device/name)\n'
+           'n=${n#/sys/class/input/}; (sleep 1; echo listening) &\n'
+           'head -c 1 /dev/input/${n%%/*} >/dev/null; echo pressed')
+
+
+def listening(env):
+    modules = os.path.join(env.guest, 'cloud', 'modules', 'kernel', 'drivers')
+    return env.initrd(f'{modules}/acpi/button.ko:button.ko', f'{modules}/input/evdev.ko:evdev.ko',
+                      script=LISTENS)
+
+
 @boot_test(180)
 def power_button(env):
     """Ctrl-A p: a guest that listens hears it, and powers off."""
-    modules = os.path.join(env.guest, 'cloud', 'modules', 'kernel', 'drivers')
-    initrd = env.initrd(f'{modules}/acpi/button.ko:button.ko', f'{modules}/input/evdev.ko:evdev.ko',
-                        script='insmod /evdev.ko; insmod /button.ko\n'
-                               'n=$(grep -l "Power Button" /sys/class/input/event*/device/name)\n'
-                               'n=${n#/sys/class/input/}; echo listening\n'
-                               'head -c 1 /dev/input/${n%%/*} >/dev/null; echo pressed')
-    with env.run('--initrd', initrd, '--append', 'quiet', terminal=True) as g:
+    with env.run('--initrd', listening(env), '--append', 'quiet', terminal=True) as g:
         g.expect('^listening')
-        time.sleep(0.5)
         g.send('\x01p')
         g.expect('^pressed')
         check('exit status', g.wait(), 0)
+
+
+@boot_test(180, engines=('jit',))
+def sigterm_listens(env):
+    """SIGTERM: a guest that listens to the power button powers itself off."""
+    with env.run('--initrd', listening(env), '--append', 'quiet') as g:
+        g.expect('^listening')
+        g.proc.terminate()
+        g.expect('pressed the power button')
+        g.expect('^pressed')
+        check('exit status', g.wait(), 0)
+
+
+@boot_test(240, engines=('jit',))
+def managed(env):
+    """A machine in the background: attached to, left, paused, attached to again, stopped."""
+    os.environ['SUNDOG_RUN_DIR'] = os.path.join(env.tmp, 'run')
+    env.run('--initrd', env.initrd(), '--append', 'quiet', '--detach', '--name', 'vm').wait()
+    console = [env.sundog, 'console', 'vm']
+    try:
+        with Guest(console, env.patience, terminal=True) as g:
+            g.expect('Ctrl-A d')
+            g.expect('Welcome to Linux')
+            g.send('mark=$((6 * 7)); echo "<$mark>"\n')
+            g.expect('<42>')
+            g.send('\x01d')
+            g.expect('left the console')
+            check('exit status', g.wait(), 0)
+            check('raw terminal left behind', g.is_raw(), False)
+        for command in (['pause', 'vm'], ['status', 'vm'], ['resume', 'vm']):
+            out = subprocess.run([env.sundog, *command], check=True, stdout=subprocess.PIPE,
+                                 text=True).stdout
+            check('state', 'paused' in out, command[0] == 'status')
+        with Guest(console, env.patience, terminal=True) as g:
+            g.expect('<42>')  # what came before is shown again
+            g.send('echo "again <$mark>"\n')
+            g.expect('again <42>')
+            g.send('exit\n')
+            g.expect('the machine has ended')
+            check('exit status', g.wait(), 0)
+            check('raw terminal left behind', g.is_raw(), False)
+    finally:
+        subprocess.run([env.sundog, 'stop', 'vm', '--timeout', '0'], stderr=subprocess.DEVNULL)
+    check('left over', os.listdir(os.environ['SUNDOG_RUN_DIR']), ['vm.log'])
 
 
 @boot_test(180)

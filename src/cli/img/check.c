@@ -82,20 +82,12 @@ static int check_run(struct img_args *a, struct err *e)
 {
 	struct checking s = {.a = a};
 	struct blk_check c = {.found = found, .progress = progress, .opaque = &s};
-	struct blk_cfg cfg = {
-		.file = a->rest.items[0],
-		.format = a->format,
-		.read_only = !a->repair,
-		.no_backing = true,
-		.no_lock = a->no_lock,
-		.repair = true,
-	};
 	struct blk *b;
 	int r = parse_repair(a, &c, e);
 
 	if (r)
 		return r;
-	b = blk_open(&cfg, e);
+	b = img_open(a, a->rest.items[0], IMG_LAYER | IMG_REPAIR | (a->repair ? IMG_WRITE : 0), e);
 	if (!b)
 		return e->code;
 	progress_start(&s.progress, "checking", a->quiet);

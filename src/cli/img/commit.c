@@ -31,10 +31,10 @@ static int next(void *opaque, u64 off, u64 *len, struct err *e)
 static int work(void *opaque, u64 off, size_t len, u8 *buf, struct err *e)
 {
 	struct commit *c = opaque;
-	int r = blk_read(c->top, off, buf, len);
+	int r = img_read(c->top, off, buf, len, e);
 
 	if (r)
-		return img_failed(c->top, "read", off, r, e);
+		return r;
 	if (img_is_zero(buf, len))
 		r = blk_write_zeroes(c->base, off, len, BLK_UNMAP);
 	else

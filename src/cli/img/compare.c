@@ -47,25 +47,15 @@ static int next(void *opaque, u64 off, u64 *len, struct err *e)
 	return !zero[0] || !zero[1];
 }
 
-static int read_padded(struct blk *b, u64 off, u8 *buf, size_t len, struct err *e)
-{
-	u64 left = blk_size(b) > off ? blk_size(b) - off : 0;
-	size_t there = left < len ? (size_t)left : len;
-	int r = there ? blk_read(b, off, buf, there) : 0;
-
-	memset(buf + there, 0, len - there);
-	return r ? img_failed(b, "read", off, r, e) : 0;
-}
-
 static int work(void *opaque, u64 off, size_t len, u8 *buf, struct err *e)
 {
 	struct comparison *c = opaque;
 	u8 *other = buf + CHUNK;
 	size_t i = 0;
-	int r = read_padded(c->image[0], off, buf, len, e);
+	int r = img_read(c->image[0], off, buf, len, e);
 
 	if (r == 0)
-		r = read_padded(c->image[1], off, other, len, e);
+		r = img_read(c->image[1], off, other, len, e);
 	if (r || memcmp(buf, other, len) == 0)
 		return r;
 	while (buf[i] == other[i])

@@ -94,29 +94,16 @@ static int put(struct conversion *c, enum need what, u64 off, const u8 *data, si
 	return 0;
 }
 
-/* What the target's backing image has there, with zeroes behind its end. */
-static int read_backing(struct conversion *c, u64 off, u8 *buf, size_t len, struct err *e)
-{
-	u64 size = blk_size(c->backing), left = size > off ? size - off : 0;
-	size_t there = left < len ? (size_t)left : len;
-	int r = there ? blk_read(c->backing, off, buf, there) : 0;
-
-	memset(buf + there, 0, len - there);
-	return r ? img_failed(c->backing, "read", off, r, e) : 0;
-}
-
 static int work(void *opaque, u64 off, size_t len, u8 *buf, struct err *e)
 {
 	struct conversion *c = opaque;
 	u8 *there = c->backing ? buf + CHUNK : NULL;
 	size_t start = 0;
 	enum need run = NOTHING;
-	int r = blk_read(c->src, off, buf, len);
+	int r = img_read(c->src, off, buf, len, e);
 
-	if (r)
-		return img_failed(c->src, "read", off, r, e);
-	if (there)
-		r = read_backing(c, off, there, len, e);
+	if (r == 0 && there)
+		r = img_read(c->backing, off, there, len, e);
 	for (size_t i = 0; i < len && r == 0; i += c->granule) {
 		size_t n = len - i < c->granule ? len - i : c->granule;
 		enum need what = need(buf + i, there ? there + i : NULL, n);
@@ -143,12 +130,8 @@ static int copy(struct conversion *c, struct err *e)
 		.work = work,
 		.opaque = c,
 	};
-	int r = chunks_run(&chunks, e);
 
-	if (r)
-		return r;
-	r = blk_flush(c->dst);
-	return r ? img_failed(c->dst, "flush", 0, r, e) : 0;
+	return chunks_run(&chunks, e);
 }
 
 static int fill(struct conversion *c, const struct blk_create *made, struct err *e)
@@ -160,6 +143,8 @@ static int fill(struct conversion *c, const struct blk_create *made, struct err 
 		.format = made->format,
 		.backing = backing,
 		.backing_format = made->backing_format,
+		.unsafe = true, /* a file that fails is thrown away, and one that does not is synced
+				 */
 	};
 	struct blk_image_info info;
 	int r;
@@ -188,18 +173,39 @@ static bool same_file(const struct stat *st, const char *path)
 	return stat(path, &other) == 0 && st->st_dev == other.st_dev && st->st_ino == other.st_ino;
 }
 
-/* The target may replace neither the source nor anything that the source stands on. */
-static int check_target(const struct blk *src, const char *target, struct err *e)
+/*
+ * The target may replace neither the source nor anything that the source stands on.  Found out
+ * before it is locked: the source could not be opened then.
+ */
+static int check_target(const struct img_args *a, struct err *e)
 {
+	struct img_args unlocked = *a;
+	char *path, *next;
 	struct stat st;
+	struct blk *src;
+	int r = 0;
 
-	if (stat(target, &st) < 0)
+	if (stat(a->rest.items[1], &st) < 0)
 		return 0;
-	for (; src; src = blk_backing(src))
-		if (same_file(&st, blk_path(src)))
-			return err_set(e, -EINVAL, "%s is what is to be read; name another file",
-				       target);
-	return 0;
+	unlocked.no_lock = true;
+	src = img_open(&unlocked, a->rest.items[0], 0, e);
+	if (!src)
+		return e->code;
+	path = strdup(blk_path(src));
+	for (struct blk *b = src; b && r == 0; b = blk_backing(b)) {
+		if (path && same_file(&st, path))
+			r = err_set(e, -EINVAL, "%s is what is to be read; name another target",
+				    a->rest.items[1]);
+		if (path && blk_backing(b)) {
+			next = blk_path_beside(path, blk_path(blk_backing(b)));
+			free(path);
+			path = next;
+		}
+		if (!path)
+			r = img_no_memory(e);
+	}
+	free(path);
+	return img_close(src, r, e);
 }
 
 static int report(const struct img_args *a, const char *format, struct err *e)
@@ -243,11 +249,9 @@ static int convert(struct conversion *c, struct target *t, struct blk_create *cr
 	c->src = blk_open(&cfg, e);
 	if (!c->src)
 		return e->code;
-	r = check_target(c->src, t->path, e);
 	create->path = t->temp;
 	create->size = blk_size(c->src);
-	if (r == 0)
-		r = blk_create(create, e);
+	r = blk_create(create, e);
 	if (r == 0)
 		r = fill(c, create, e);
 	r = img_close(c->src, r, e);
@@ -282,13 +286,12 @@ static int convert_run(struct img_args *a, struct err *e)
 	};
 	struct opts *opts = NULL;
 	struct target t;
-	struct stat st;
 	int r = img_create_options(&a->create_options, &create, &opts, e);
 
 	if (r == 0)
 		r = check_args(a, &create, e);
-	if (r == 0 && stat(path, &st) == 0 && same_file(&st, a->rest.items[0]))
-		r = err_set(e, -EINVAL, "source and target are the same file; name another target");
+	if (r == 0)
+		r = check_target(a, e);
 	if (r == 0)
 		r = target_begin(&t, path, a->force ? TARGET_REPLACE : TARGET_NEW, e);
 	if (r == 0) {

@@ -71,11 +71,17 @@ extern const struct img_command img_create, img_info, img_check, img_convert, im
 	img_commit, img_snapshot, img_map, img_compare, img_rebase;
 
 /* open.c: the image at path, as --format, --backing and --force-share say.  Flags: */
-enum { IMG_WRITE = 1, IMG_LAYER = 2 /* without what is behind it */ };
+enum {
+	IMG_WRITE = 1,
+	IMG_LAYER = 2,	/* without what is behind it */
+	IMG_REPAIR = 4, /* damaged, too */
+};
 struct blk *img_open(const struct img_args *a, const char *path, unsigned flags, struct err *e);
 /* Closes, and says in *e if that failed and r is no error yet; r or that error. */
 int img_close(struct blk *b, int r, struct err *e);
 int img_no_memory(struct err *e);
+/* Behind the image's end there are zeroes. */
+int img_read(struct blk *b, u64 off, u8 *buf, size_t len, struct err *e);
 /* -errno of reading or writing, as a message. */
 int img_failed(const struct blk *b, const char *what, u64 off, int r, struct err *e);
 /* The format that a new file has by its name: qcow2 if it ends so, else raw. */

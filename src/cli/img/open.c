@@ -16,8 +16,13 @@ struct blk *img_open(const struct img_args *a, const char *path, unsigned flags,
 		.no_backing = flags & IMG_LAYER,
 		.no_lock = a->no_lock,
 		.backing = a->backing,
+		.repair = flags & IMG_REPAIR,
 	};
 
+	if (flags & IMG_WRITE && a->no_lock) {
+		err_set(e, -EINVAL, "--force-share is for reading; end who uses %s", path);
+		return NULL;
+	}
 	return blk_open(&cfg, e);
 }
 
@@ -42,6 +47,16 @@ int img_failed(const struct blk *b, const char *what, u64 off, int r, struct err
 	return err_set(e, r, "cannot %s %s at %llu: %s; %s", what, blk_path(b),
 		       (unsigned long long)off, strerror(-r),
 		       r == -ENOSPC ? "make room on that disk" : "check the image and its disk");
+}
+
+int img_read(struct blk *b, u64 off, u8 *buf, size_t len, struct err *e)
+{
+	u64 left = blk_size(b) > off ? blk_size(b) - off : 0;
+	size_t there = left < len ? (size_t)left : len;
+	int r = there ? blk_read(b, off, buf, there) : 0;
+
+	memset(buf + there, 0, len - there);
+	return r ? img_failed(b, "read", off, r, e) : 0;
 }
 
 const char *img_format_of(const char *path)

@@ -68,7 +68,7 @@ int target_begin(struct target *t, const char *path, enum target_mode mode, stru
 
 	memset(t, 0, sizeof(*t));
 	t->mode = mode;
-	t->push_fd = -1;
+	t->sync_fd = -1;
 	t->path = realpath(path, NULL);
 	if (!t->path)
 		t->path = strdup(path);
@@ -81,8 +81,12 @@ int target_begin(struct target *t, const char *path, enum target_mode mode, stru
 	t->signals.before_death = on_signal;
 	t->signals.opaque = t;
 	r = signals_watch(&t->signals, e);
-	if (r == 0)
+	if (r == 0) {
+		t->umask = umask(0);
+		/* Until it gets the old one's permissions nobody else may read the new one. */
+		umask(mode == TARGET_NEW ? t->umask : 077);
 		return 0;
+	}
 	signals_finish(&t->signals);
 fail:
 	if (t->old)
@@ -111,14 +115,20 @@ static int sync_folder(const char *path)
 	return r;
 }
 
-void target_push(struct target *t)
+/* The file's descriptor for syncing; below 0: it cannot be had. */
+static int sync_fd(struct target *t)
 {
 	lock(&t->lock);
-	if (t->push_fd < 0)
-		t->push_fd = open(t->temp, O_WRONLY | O_CLOEXEC);
+	if (t->sync_fd < 0)
+		t->sync_fd = open(t->temp, O_WRONLY | O_CLOEXEC);
 	unlock(&t->lock);
-	if (t->push_fd >= 0)
-		(void)!sync_file_range(t->push_fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+	return t->sync_fd;
+}
+
+void target_push(struct target *t)
+{
+	if (sync_fd(t) >= 0)
+		(void)!sync_file_range(t->sync_fd, 0, 0, SYNC_FILE_RANGE_WRITE);
 }
 
 static int rename_new(const struct target *t)
@@ -148,6 +158,9 @@ int target_finish(struct target *t, struct err *e)
 {
 	int r;
 
+	if (sync_fd(t) < 0 || fsync(t->sync_fd) < 0)
+		return err_set(e, -errno, "cannot sync %s: %s; look at its disk", t->path,
+			       strerror(errno));
 	lock(&t->lock);
 	r = rename_new(t);
 	t->done = r == 0;
@@ -179,8 +192,9 @@ void target_end(struct target *t)
 	struct err ignored = {0};
 
 	signals_unwatch(&t->signals);
-	if (t->push_fd >= 0)
-		close(t->push_fd);
+	umask(t->umask);
+	if (t->sync_fd >= 0)
+		close(t->sync_fd);
 	if (!t->done)
 		unlink(t->temp);
 	if (t->old)

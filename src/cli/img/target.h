@@ -9,6 +9,7 @@
 #define CLI_IMG_TARGET_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "cli/signals.h"
 #include "sundog/lock.h"
@@ -27,9 +28,10 @@ struct target {
 	char *path;	 /* symbolic links followed, where there is one */
 	char *temp;	 /* make the file here */
 	struct blk *old; /* holds the lock of the file that is to be replaced; NULL: none is */
+	mode_t umask;	 /* as it was */
 	struct signal_watch signals;
 	struct lock lock;
-	int push_fd; /* of temp, once there was something to push; or -1 */
+	int sync_fd; /* of temp, once it was needed; or -1 */
 	bool done;   /* under the lock: temp is no more */
 };
 
@@ -37,7 +39,8 @@ struct target {
 int target_begin(struct target *t, const char *path, enum target_mode mode, struct err *e);
 /* Begin to write to the medium what is cached of it, so that the end need not wait long. */
 void target_push(struct target *t);
-/* The file is complete and synced; it gets its name.  target_end() follows in any case. */
+/* The file is complete and closed: it is synced and gets its name.  target_end() follows in any
+ * case. */
 int target_finish(struct target *t, struct err *e);
 /* In a message, the name that the user knows instead of the temporary one. */
 void target_explain(const struct target *t, struct err *e);

@@ -24,11 +24,11 @@
 #include "sundog/machine.h"
 
 enum { UP = 0x00, DOWN = 0x04, EJECT = 0x08, REMOVABLE = 0x0c, PORTS = 0x14 };
+enum { IOBASE = 0xae00 }; /* the DSDT knows it too */
 
 struct acpihp {
 	struct device dev;
 	struct region io;
-	u32 iobase; /* option */
 	struct device *pm;
 	void (*ejected_fn)(struct machine *m, unsigned slot);
 	struct task task; /* without an owner: a device goes while nothing is held */
@@ -131,7 +131,7 @@ static int acpihp_realize(struct device *dev, struct err *e)
 	struct acpihp *h = (struct acpihp *)dev;
 
 	h->task = (struct task){.fn = serve_ejected};
-	return isa_map(dev, &h->io, h->iobase, PORTS, &hp_io, h, e);
+	return isa_map(dev, &h->io, IOBASE, PORTS, &hp_io, h, e);
 }
 
 static void acpihp_unrealize(struct device *dev)
@@ -151,7 +151,6 @@ static void acpihp_reset(struct device *dev)
 }
 
 static const struct param acpihp_params[] = {
-	{"iobase", PARAM_U32, offsetof(struct acpihp, iobase), "0xae00", "first I/O port"},
 	{0},
 };
 

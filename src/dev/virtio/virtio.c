@@ -35,11 +35,6 @@ int virtio_realize(struct virtio *v, const struct virtio_ops *ops, u64 features,
 	return virtio_pci_init(v, e);
 }
 
-void virtio_unrealize(struct virtio *v)
-{
-	pci_detach(&v->pci);
-}
-
 /* What the driver's reset does, too. */
 static void reset(struct virtio *v)
 {
@@ -51,6 +46,15 @@ static void reset(struct virtio *v)
 	pci_set_intx(&v->pci, false);
 	for (unsigned i = 0; i < v->nr_queues; i++)
 		virtio_reset_queue(v, &v->queue[i]);
+}
+
+void virtio_unrealize(struct virtio *v)
+{
+	/* An access that is on its way finds a device that is off. */
+	lock(&v->pci.dev.lock);
+	reset(v);
+	pci_detach(&v->pci);
+	unlock(&v->pci.dev.lock);
 }
 
 void virtio_reset(struct virtio *v)
