@@ -16,6 +16,7 @@ enum { CONTROL_MAX_CLIENTS = 16 };
 struct client;
 
 struct control {
+	struct control_listener listener;
 	struct machine *m;
 	struct control_cfg cfg;
 	u64 born;		 /* CLOCK_HOST ns */
