@@ -109,9 +109,9 @@ struct board {
 	 * Devices that come and go while the machine runs; the loop's thread, holding nothing.
 	 * plug: a device, realized and announced to the guest, or NULL and *e.  plug_disk: the
 	 * same for a disk, as --disk takes it.  unplug: ask the guest to let go of what was
-	 * plugged; it goes, on the loop, when the guest says so, which may be never.  With force
-	 * it has gone at the return, and the guest finds out.  Events tell of both; each may be
-	 * NULL.
+	 * plugged into a slot; it goes, on the loop, when the guest says so, which may be never.
+	 * With force it has gone at the return, and the guest finds out.  Events tell of both; each
+	 * may be NULL.
 	 */
 	struct device *(*plug)(struct machine *m, const struct opts *o, struct err *e);
 	struct device *(*plug_disk)(struct machine *m, const char *spec, struct err *e);

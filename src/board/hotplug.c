@@ -3,7 +3,7 @@
  * hotplug.c - devices of the board "pc" that come and go while it runs: PCI functions in slots
  * that the guest is told of through ACPI, disks opened and closed with theirs.
  *
- * What the board was built with stays.
+ * What the board was built with stays.  Devices that are in no slot come and go unannounced.
  */
 #include "board/pc.h"
 
@@ -27,12 +27,14 @@ static int slot_of(const struct device *dev)
 	return -1;
 }
 
-static void remove_device(struct pc *pc, struct device *dev, unsigned slot)
+static void remove_device(struct pc *pc, struct device *dev)
 {
 	struct control_note note = {.device = dev->id};
+	int slot = slot_of(dev);
 
 	control_event(pc->m, CONTROL_DEVICE_REMOVED, &note);
-	acpihp_set_removable(pc->acpihp, slot, false);
+	if (slot >= 0)
+		acpihp_set_removable(pc->acpihp, (unsigned)slot, false);
 	pc_del_disk_device(pc, dev);
 }
 
@@ -41,7 +43,7 @@ static void ejected(struct machine *m, unsigned slot)
 	struct device *dev = pci_in_slot(pci_root(m), slot);
 
 	if (dev && dev->plugged)
-		remove_device(m->board_priv, dev, slot);
+		remove_device(m->board_priv, dev);
 }
 
 void pc_wire_hotplug(struct pc *pc)
@@ -50,24 +52,17 @@ void pc_wire_hotplug(struct pc *pc)
 	acpihp_connect(pc->acpihp, pc_find(pc->m, &acpipm_type), ejected);
 }
 
-/* It is there: is it where the guest can be told of it? */
-static struct device *announce(struct pc *pc, struct device *dev, struct err *e)
+static struct device *announce(struct pc *pc, struct device *dev)
 {
-	struct control_note note = {0};
+	struct control_note note = {.device = dev->id};
 	int slot = slot_of(dev);
 
-	if (slot < 0) {
-		err_set(e, -EOPNOTSUPP,
-			"%s is in no slot that a guest can be told of; add it with --device",
-			dev->type->name);
-		pc_del_disk_device(pc, dev);
-		return NULL;
-	}
 	dev->plugged = true;
-	acpihp_set_removable(pc->acpihp, (unsigned)slot, true);
-	acpihp_changed(pc->acpihp, (unsigned)slot);
-	note.device = dev->id;
 	control_event(pc->m, CONTROL_DEVICE_ADDED, &note);
+	if (slot >= 0) {
+		acpihp_set_removable(pc->acpihp, (unsigned)slot, true);
+		acpihp_changed(pc->acpihp, (unsigned)slot);
+	}
 	return dev;
 }
 
@@ -75,7 +70,7 @@ struct device *pc_plug(struct machine *m, const struct opts *o, struct err *e)
 {
 	struct device *dev = device_add(m, o, e);
 
-	return dev ? announce(m->board_priv, dev, e) : NULL;
+	return dev ? announce(m->board_priv, dev) : NULL;
 }
 
 struct device *pc_plug_disk(struct machine *m, const char *spec, struct err *e)
@@ -83,7 +78,7 @@ struct device *pc_plug_disk(struct machine *m, const char *spec, struct err *e)
 	struct pc *pc = m->board_priv;
 	struct device *dev = pc_add_disk(pc, spec, e);
 
-	return dev ? announce(pc, dev, e) : NULL;
+	return dev ? announce(pc, dev) : NULL;
 }
 
 int pc_unplug(struct machine *m, struct device *dev, bool force, struct err *e)
@@ -91,13 +86,14 @@ int pc_unplug(struct machine *m, struct device *dev, bool force, struct err *e)
 	struct pc *pc = m->board_priv;
 	int slot = slot_of(dev);
 
-	if (!dev->plugged || slot < 0)
+	if (!dev->plugged)
 		return err_set(e, -EOPNOTSUPP, "%.60s is the board's own; it stays", dev->id);
-	if (force) {
-		remove_device(pc, dev, (unsigned)slot);
-		acpihp_changed(pc->acpihp, (unsigned)slot);
-	} else {
+	if (slot >= 0 && !force) {
 		acpihp_request(pc->acpihp, (unsigned)slot);
+		return 0;
 	}
+	remove_device(pc, dev);
+	if (slot >= 0)
+		acpihp_changed(pc->acpihp, (unsigned)slot);
 	return 0;
 }
