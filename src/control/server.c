@@ -387,7 +387,6 @@ static void free_control(struct control *c)
 		close(c->listen_fd);
 	if (c->wake_fd >= 0)
 		close(c->wake_fd);
-	json_decref(c->plugged);
 	pthread_mutex_destroy(&c->lock);
 	free(c);
 }
@@ -406,7 +405,6 @@ struct control *control_start(struct machine *m, const struct control_cfg *cfg, 
 	c->cfg = *cfg;
 	c->born = clock_now(m, CLOCK_HOST);
 	c->stop_timer = (struct timer){.fn = control_stop_now, .clock = CLOCK_HOST};
-	c->plugged = json_object();
 	pthread_mutex_init(&c->lock, NULL);
 	c->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	c->listen_fd = unix_listen(cfg->path, e);

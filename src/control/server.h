@@ -21,7 +21,6 @@ struct control {
 	struct control_cfg cfg;
 	u64 born;		 /* CLOCK_HOST ns */
 	struct timer stop_timer; /* the patience of "stop" */
-	json_t *plugged;	 /* what device_add added, by id; the loop's thread */
 
 	int listen_fd, wake_fd;
 	pthread_t thread;
