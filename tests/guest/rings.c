@@ -21,7 +21,7 @@
 
 enum { ECAM = 0xb0000000, BARS = 0xc0000000, SLOTS = 8, BAR_SIZE = 0x10000 };
 enum { ARENA = 0x2000000, ARENA_SIZE = 0x100000, RINGS = ARENA, RING_SIZE = 0x4000 };
-enum { ROUNDS = 100000 };
+enum { ROUNDS = 40000 };
 enum { KIND_NONE, KIND_VIRTIO, KIND_NVME };
 
 /* The common configuration of a virtio device, at the beginning of BAR 4. */
