@@ -79,9 +79,9 @@ struct machine {
 	int ram_fd;
 
 	struct machine_core *core;
-	bool engine_ready, board_built; /* what machine_free() has to undo */
-	struct machine_hooks hooks;	/* set before machine_start() */
-	struct control *control;	/* src/control/; NULL: none.  Set before machine_start() */
+	bool engine_ready, board_built;	   /* what machine_free() has to undo */
+	struct machine_hooks hooks;	   /* set before machine_start() */
+	struct machine_listener *listener; /* event.h; NULL: none.  Set before machine_start() */
 	bool start_paused; /* a debugger gets the first word: set before machine_start() */
 	_Atomic u64 guest_errors;
 

@@ -55,14 +55,6 @@ static int open_disk(struct pc *pc, const char *text, int fd, struct err *e)
 	return 0;
 }
 
-/* Found as early as the first disk, because it is of the same kind. */
-static int open_seed(struct pc *pc, int fd, struct err *e)
-{
-	bool nvme = pc->nr_disks && strcmp(pc->disks[0].spec.device, "nvme") == 0;
-
-	return open_disk(pc, nvme ? SEED ",device=nvme" : SEED, fd, e);
-}
-
 int pc_open_disks(struct pc *pc, const struct machine_cfg *cfg, struct err *e)
 {
 	const char *const *specs = cfg->disks;
@@ -83,7 +75,29 @@ int pc_open_disks(struct pc *pc, const struct machine_cfg *cfg, struct err *e)
 		r = open_disk(pc, specs[pc->nr_disks], 0, e);
 	if (r)
 		return err_prefix(e, "--disk "), r;
-	return cfg->seed_fd ? open_seed(pc, cfg->seed_fd, e) : 0;
+	if (!cfg->seed_fd)
+		return 0;
+	pc->seed = &pc->disks[n];
+	return open_disk(pc, SEED, cfg->seed_fd, e);
+}
+
+int pc_open_kernel(struct pc *pc, const struct machine_cfg *cfg, struct err *e)
+{
+	struct pc_disk *d = pc->disks;
+	int r;
+
+	if (!cfg->kernel && !(cfg->disks && cfg->disks[0]))
+		return 0;
+	if (!cfg->kernel) {
+		pc->boot_disk.blk = d->blk;
+		pc->boot_disk.device = opts_get(d->spec.opts, "device");
+		pc->boot.disk = &pc->boot_disk;
+	}
+	r = boot_open(&pc->boot, pc->m, cfg, e);
+	pc->has_kernel = r == 0;
+	if (pc->has_kernel && !cfg->kernel)
+		d->spec.device = pc->boot_disk.device;
+	return r;
 }
 
 static int add_device(struct pc *pc, struct pc_disk *d, const char *type, struct err *e)
@@ -102,6 +116,9 @@ static int add_device(struct pc *pc, struct pc_disk *d, const char *type, struct
 
 int pc_add_disk_devices(struct pc *pc, struct err *e)
 {
+	/* Found as early as the first disk, because it is of the same kind. */
+	if (pc->seed)
+		pc->seed->spec.device = pc->disks->spec.device;
 	for (unsigned i = 0; i < pc->nr_disks; i++) {
 		struct pc_disk *d = &pc->disks[i];
 		bool nvme = strcmp(d->spec.device, "nvme") == 0;
@@ -129,6 +146,6 @@ void pc_close_disks(struct pc *pc)
 		blk_spec_destroy(&d->spec);
 	}
 	free(pc->disks);
-	pc->disks = NULL;
+	pc->disks = pc->seed = NULL;
 	pc->nr_disks = 0;
 }

@@ -63,11 +63,9 @@ static int pc_build(struct machine *m, const struct machine_cfg *cfg, struct err
 		rc = pc_add_devices(pc, cfg, e);
 	}
 	if (rc == 0)
+		rc = pc_open_kernel(pc, cfg, e);
+	if (rc == 0)
 		rc = pc_add_disk_devices(pc, e);
-	if (rc == 0 && cfg->kernel) {
-		rc = boot_open(&pc->boot, m, cfg, e);
-		pc->has_kernel = rc == 0;
-	}
 	if (rc == 0)
 		pc_fill_fwcfg(pc);
 	return rc; /* machine_free() destroys the rest */
@@ -96,7 +94,12 @@ static int pc_reset(struct machine *m, struct err *e)
 	rc = pc_put_tables(pc, e);
 	if (rc)
 		return rc;
-	return pc->has_kernel ? boot_load(&pc->boot, e) : 0;
+	if (!pc->has_kernel)
+		return 0;
+	rc = boot_load(&pc->boot, e);
+	if (rc == 0)
+		pc_fill_fwcfg_kernel(pc);
+	return rc;
 }
 
 /*

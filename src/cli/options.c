@@ -23,6 +23,17 @@ int strlist_add(struct strlist *l, const char *s)
 	return 0;
 }
 
+int strlist_insert(struct strlist *l, const char *s)
+{
+	int r = strlist_add(l, s);
+
+	if (r)
+		return r;
+	memmove(l->items + 1, l->items, (l->n - 1) * sizeof(*l->items));
+	l->items[0] = s;
+	return 0;
+}
+
 void strlist_free(struct strlist *l)
 {
 	free(l->items);

@@ -51,6 +51,7 @@ struct strlist {
 };
 
 int strlist_add(struct strlist *l, const char *s) must_check;
+int strlist_insert(struct strlist *l, const char *s) must_check; /* in front */
 void strlist_free(struct strlist *l);
 
 /*

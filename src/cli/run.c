@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "board/boot/boot.h"
 #include "cli/cli.h"
 #include "cli/config.h"
 #include "cli/dryrun.h"
@@ -15,6 +16,7 @@
 #include "cli/seed.h"
 #include "cli/signals.h"
 #include "debug/gdbstub.h"
+#include "sundog/block.h"
 #include "sundog/counters.h"
 #include "sundog/err.h"
 #include "sundog/machine.h"
@@ -148,17 +150,40 @@ static int set_traces(const struct run_args *a, struct err *e)
 	return r || !a->trace ? r : trace_enable(a->trace, e);
 }
 
+/* The file without an option: a kernel, or else a disk, which is the first one then. */
+static int take_file(struct run_args *a, const char *file, struct err *e)
+{
+	enum boot_input is = boot_classify(file);
+	struct blk_spec spec = {0};
+	struct err ignored;
+
+	if (is == BOOT_INPUT_UNKNOWN && blk_spec_parse(&spec, file, &ignored) == 0)
+		is = boot_classify(spec.cfg.file); /* "disk.qcow2,ro" */
+	blk_spec_destroy(&spec);
+	if (a->cfg.kernel && is == BOOT_INPUT_KERNEL)
+		return err_set(e, -EINVAL, "there are two things to boot, %s and %s; name one",
+			       a->cfg.kernel, file);
+	if (!a->cfg.kernel && is != BOOT_INPUT_DISK)
+		a->cfg.kernel = file;
+	else if (strlist_insert(&a->disks, file))
+		return err_set(e, -ENOMEM, "out of memory; close something");
+	return 0;
+}
+
 static int check_args(struct run_args *a, struct err *e)
 {
 	struct machine_cfg *cfg = &a->cfg;
+	int r;
 
-	if (a->rest.n + (cfg->kernel != NULL) > 1)
+	if (a->rest.n > 1)
 		return err_set(e, -EINVAL, "there are two things to boot, %s and %s; name one",
-			       cfg->kernel ? cfg->kernel : a->rest.items[1], a->rest.items[0]);
-	if (a->rest.n)
-		cfg->kernel = a->rest.items[0];
-	if (!cfg->kernel)
-		return err_set(e, -EINVAL, "nothing to boot; name a kernel: sundog run FILE");
+			       a->rest.items[1], a->rest.items[0]);
+	r = a->rest.n ? take_file(a, a->rest.items[0], e) : 0;
+	if (r)
+		return r;
+	if (!cfg->kernel && !a->disks.n)
+		return err_set(e, -EINVAL,
+			       "nothing to boot; name a kernel or a disk: sundog run FILE");
 	if (cfg->append && cfg->cmdline)
 		return err_set(e, -EINVAL,
 			       "--append adds to the command line that --cmdline replaces; "
@@ -300,9 +325,12 @@ static int run_main(int argc, char **argv)
 const struct command command_run = {
 	.name = "run",
 	.usage = "[OPTION]... [FILE]",
-	.doc = "boot a kernel in a virtual machine",
+	.doc = "boot a kernel or a disk in a virtual machine",
 	.options = options,
-	.help_tail = "Examples:\n"
+	.help_tail = "FILE is a kernel, or a disk image whose own kernel is booted.\n"
+		     "\n"
+		     "Examples:\n"
+		     "  sundog run debian.qcow2 --memory 2G\n"
 		     "  sundog run vmlinuz --initrd initrd.img --append quiet\n"
 		     "  sundog run --memory 1G --cpus 4 --console file:boot.log vmlinuz\n"
 		     "  sundog run tests.elf --device isa-debug-exit --no-reboot < /dev/null\n"

@@ -7,7 +7,7 @@
 
 #include <jansson.h>
 
-#include "sundog/control.h"
+#include "sundog/event.h"
 
 struct control;
 struct err;
@@ -26,7 +26,7 @@ struct control_cfg {
 };
 
 /*
- * Listen, from a thread of its own.  Before machine_start(); sets m->control.  What clients want
+ * Listen, from a thread of its own.  Before machine_start(); sets m->listener.  What clients want
  * of the machine is done on its loop's thread.
  */
 struct control *control_start(struct machine *m, const struct control_cfg *cfg, struct err *e);

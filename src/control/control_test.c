@@ -106,13 +106,13 @@ static void test_tables(void **state)
 	}
 	for (const struct control_event_row *r = control_events; r->name; r++)
 		n++;
-	assert_int_equal(n, CONTROL_DISK_ERROR + 1);
+	assert_int_equal(n, EVENT_DISK_ERROR + 1);
 }
 
 static void test_event(void **state)
 {
-	struct control_note note = {.reason = "r", .status = 3};
-	json_t *event = control_event_json(CONTROL_SHUTDOWN, &note);
+	struct event_note note = {.reason = "r", .status = 3};
+	json_t *event = control_event_json(EVENT_SHUTDOWN, &note);
 	const char *name, *reason;
 	json_int_t time;
 	int status;
@@ -124,7 +124,7 @@ static void test_event(void **state)
 	assert_string_equal(reason, "r");
 	assert_int_equal(status, 3);
 	json_decref(event);
-	event = control_event_json(CONTROL_PAUSED, NULL);
+	event = control_event_json(EVENT_PAUSED, NULL);
 	assert_int_equal(json_object_size(json_object_get(event, "data")), 0);
 	json_decref(event);
 }
@@ -212,6 +212,9 @@ static void test_names(void **state)
 	assert_int_equal(run_path(path, "my_kernel", "lock", &e), 0);
 	assert_int_equal(access(path, F_OK), -1);
 	run_release(&b);
+	assert_int_equal(run_claim_for(&a, "/x/disk.img,format=raw,backing=/y/z", &e), 0);
+	assert_string_equal(a.name, "disk.img");
+	run_release(&a);
 	assert_int_equal(run_claim_for(&a, "/", &e), 0);
 	assert_string_equal(a.name, "vm");
 	run_release(&a);

@@ -4,9 +4,9 @@
 
 #include "control/server.h"
 
-#define NOTE(member, type, doc)                                                     \
-	{                                                                           \
-#member, type, doc, .offset = offsetof(struct control_note, member) \
+#define NOTE(member, type, doc)                                                   \
+	{                                                                         \
+#member, type, doc, .offset = offsetof(struct event_note, member) \
 	}
 
 static const struct field device_data[] = {
@@ -30,20 +30,20 @@ static const struct field disk_data[] = {
 };
 
 const struct control_event_row control_events[] = {
-	[CONTROL_STARTED] = {"started", "the machine runs for the first time"},
-	[CONTROL_PAUSED] = {"paused", "it has come to rest"},
-	[CONTROL_RESUMED] = {"resumed", "it runs again"},
-	[CONTROL_RESET] = {"reset", "the guest, or somebody else, has reset it"},
-	[CONTROL_POWERDOWN] = {"powerdown-requested",
-			       "the power button was pressed and the guest listens to it"},
-	[CONTROL_SHUTDOWN] = {"shutdown", "it is off, and the process about to end", shutdown_data},
-	[CONTROL_DEVICE_ADDED] = {"device-added", "a device was plugged in", device_data},
-	[CONTROL_DEVICE_REMOVED] = {"device-removed", "a device is gone", device_data},
-	[CONTROL_DISK_ERROR] = {"disk-error", "the host failed a disk's request", disk_data},
+	[EVENT_STARTED] = {"started", "the machine runs for the first time"},
+	[EVENT_PAUSED] = {"paused", "it has come to rest"},
+	[EVENT_RESUMED] = {"resumed", "it runs again"},
+	[EVENT_RESET] = {"reset", "the guest, or somebody else, has reset it"},
+	[EVENT_POWERDOWN] = {"powerdown-requested",
+			     "the power button was pressed and the guest listens to it"},
+	[EVENT_SHUTDOWN] = {"shutdown", "it is off, and the process about to end", shutdown_data},
+	[EVENT_DEVICE_ADDED] = {"device-added", "a device was plugged in", device_data},
+	[EVENT_DEVICE_REMOVED] = {"device-removed", "a device is gone", device_data},
+	[EVENT_DISK_ERROR] = {"disk-error", "the host failed a disk's request", disk_data},
 	{NULL},
 };
 
-static json_t *data_json(const struct field *f, const struct control_note *note)
+static json_t *data_json(const struct field *f, const struct event_note *note)
 {
 	json_t *data = json_object();
 
@@ -58,7 +58,7 @@ static json_t *data_json(const struct field *f, const struct control_note *note)
 	return data;
 }
 
-json_t *control_event_json(enum control_event event, const struct control_note *note)
+json_t *control_event_json(enum machine_event event, const struct event_note *note)
 {
 	const struct control_event_row *row = &control_events[event];
 	struct timespec now;

@@ -31,7 +31,7 @@ struct field {
 	bool optional;
 	i64 max;		 /* FIELD_INT: from 0 to this; 0: no limit */
 	const struct field *sub; /* FIELD_OBJECT, FIELD_LIST */
-	size_t offset;		 /* of events: in struct control_note */
+	size_t offset;		 /* of events: in struct event_note */
 };
 
 /* Is obj what the table says?  A NULL table has no members.  -EINVAL and what is wrong. */

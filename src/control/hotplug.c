@@ -16,7 +16,7 @@ int control_device_add(struct control_call *call, struct err *e)
 {
 	struct control *c = call->c;
 	struct opts *o = opts_parse(json_string_value(json_object_get(call->args, "spec")), e);
-	struct control_note note = {0};
+	struct event_note note = {0};
 	struct device *dev;
 
 	if (!o)
@@ -28,7 +28,7 @@ int control_device_add(struct control_call *call, struct err *e)
 	json_object_set_new(c->plugged, dev->id, json_true());
 	json_object_set_new(call->ret, "id", fields_text(dev->id));
 	note.device = dev->id;
-	control_event(c->m, CONTROL_DEVICE_ADDED, &note);
+	machine_event(c->m, EVENT_DEVICE_ADDED, &note);
 	return 0;
 }
 
@@ -37,7 +37,7 @@ int control_device_del(struct control_call *call, struct err *e)
 	struct control *c = call->c;
 	const char *id = json_string_value(json_object_get(call->args, "id"));
 	struct device *dev = device_find(c->m, id);
-	struct control_note note = {.device = id};
+	struct event_note note = {.device = id};
 
 	if (!dev)
 		return err_set(e, -ENOENT, "no device \"%.60s\"; \"status\" lists them", id);
@@ -45,6 +45,6 @@ int control_device_del(struct control_call *call, struct err *e)
 		return err_set(e, -EOPNOTSUPP, "%.60s is the board's own; it stays", id);
 	json_object_del(c->plugged, id);
 	device_del(dev);
-	control_event(c->m, CONTROL_DEVICE_REMOVED, &note);
+	machine_event(c->m, EVENT_DEVICE_REMOVED, &note);
 	return 0;
 }

@@ -111,16 +111,14 @@ static void send_output_locked(struct client *cl)
 	}
 }
 
-void control_event(struct machine *m, enum control_event event, const struct control_note *note)
+/* For those who subscribed. */
+static void on_event(struct machine_listener *l, enum machine_event event,
+		     const struct event_note *note)
 {
-	struct control *c = m->control;
-	json_t *message;
-	char *text;
+	struct control *c = container_of(l, struct control, listener);
+	json_t *message = control_event_json(event, note);
+	char *text = message ? json_dumps(message, JSON_COMPACT) : NULL;
 
-	if (!c)
-		return;
-	message = control_event_json(event, note);
-	text = message ? json_dumps(message, JSON_COMPACT) : NULL;
 	json_decref(message);
 	pthread_mutex_lock(&c->lock);
 	for (unsigned i = 0; text && i < CONTROL_MAX_CLIENTS; i++) {
@@ -424,7 +422,8 @@ struct control *control_start(struct machine *m, const struct control_cfg *cfg, 
 		free_control(c);
 		return NULL;
 	}
-	m->control = c;
+	c->listener.event = on_event;
+	m->listener = &c->listener;
 	return c;
 }
 

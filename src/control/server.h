@@ -17,6 +17,7 @@ struct client;
 
 struct control {
 	struct machine *m;
+	struct machine_listener listener;
 	struct control_cfg cfg;
 	u64 born;		 /* CLOCK_HOST ns */
 	struct timer stop_timer; /* the patience of "stop" */
@@ -50,8 +51,8 @@ struct control_event_row {
 	const struct field *data; /* NULL: none */
 };
 
-extern const struct control_event_row control_events[]; /* the same; by enum control_event */
-json_t *control_event_json(enum control_event event, const struct control_note *note);
+extern const struct control_event_row control_events[]; /* the same; by enum machine_event */
+json_t *control_event_json(enum machine_event event, const struct event_note *note);
 
 /* What a line of a client is answered with, by the thread of the loop or, in tests, any. */
 json_t *control_answer(struct control *c, json_t *request, bool *subscribe);

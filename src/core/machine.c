@@ -14,7 +14,7 @@
 #include "core/machine.h"
 #include "core/vcpu.h"
 #include "sundog/clock.h"
-#include "sundog/control.h"
+#include "sundog/event.h"
 #include "sundog/isa.h"
 #include "sundog/trace.h"
 
@@ -130,7 +130,7 @@ static bool come_to_rest(struct machine *m)
 void machine_pause(struct machine *m)
 {
 	if (come_to_rest(m))
-		control_event(m, CONTROL_PAUSED, NULL);
+		machine_event(m, EVENT_PAUSED, NULL);
 }
 
 static void go_on(struct machine *m)
@@ -148,7 +148,7 @@ void machine_resume(struct machine *m)
 {
 	if (atomic_load(&m->state) != MACHINE_PAUSED)
 		return;
-	control_event(m, CONTROL_RESUMED, NULL);
+	machine_event(m, EVENT_RESUMED, NULL);
 	go_on(m);
 }
 
@@ -225,7 +225,7 @@ bool machine_power_button(struct machine *m)
 	if (!m->board->power_button || atomic_load(&m->state) != MACHINE_RUNNING ||
 	    !m->board->power_button(m))
 		return false;
-	control_event(m, CONTROL_POWERDOWN, NULL);
+	machine_event(m, EVENT_POWERDOWN, NULL);
 	return true;
 }
 
@@ -269,7 +269,7 @@ static void do_reset(struct machine *m)
 		machine_request_shutdown(m, e.code == -ENOEXEC ? EXIT_INPUT : EXIT_HOST);
 	}
 	machine_start_vcpus(m);
-	control_event(m, CONTROL_RESET, NULL);
+	machine_event(m, EVENT_RESET, NULL);
 	if (m->hooks.was_reset)
 		m->hooks.was_reset(m, m->hooks.opaque);
 }
@@ -305,12 +305,12 @@ static void serve_requests(struct task *t)
 	unlock(&c->lock);
 
 	if (todo & REQUEST_SHUTDOWN) {
-		struct control_note note = {.reason = c->reason, .status = c->exit_code};
+		struct event_note note = {.reason = c->reason, .status = c->exit_code};
 
 		come_to_rest(m);
 		trace_machine_state("down");
 		atomic_store(&m->state, MACHINE_DOWN);
-		control_event(m, CONTROL_SHUTDOWN, &note);
+		machine_event(m, EVENT_SHUTDOWN, &note);
 		loop_stop(m->loop, c->exit_code);
 	}
 }
@@ -328,7 +328,7 @@ int machine_start(struct machine *m, struct err *e)
 	/* From here on the vCPUs are stopped once, as machine_core_new() left them. */
 	loop_hold(m->loop, true);
 	atomic_store(&m->state, MACHINE_PAUSED);
-	control_event(m, CONTROL_STARTED, NULL);
+	machine_event(m, EVENT_STARTED, NULL);
 	if (!m->start_paused)
 		go_on(m);
 	return 0;
