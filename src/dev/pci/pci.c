@@ -143,7 +143,8 @@ static void unmap_moved(struct addrspace *as, struct pci_bus *bus, struct pci_ba
 {
 	u64 addr = atomic_load(&bar->wanted);
 
-	if (!bar->mapped || bar_space(bus, bar) != as)
+	/* The other space's BARs are under its own lock. */
+	if (bar_space(bus, bar) != as || !bar->mapped)
 		return;
 	if (addr == bar->region.base && !is_covered(bus, bar, addr))
 		return;
@@ -156,7 +157,7 @@ static void map_wanted(struct addrspace *as, struct pci_bus *bus, struct pci_dev
 {
 	u64 addr = atomic_load(&bar->wanted);
 
-	if (bar->mapped || addr == NOWHERE || bar_space(bus, bar) != as)
+	if (bar_space(bus, bar) != as || bar->mapped || addr == NOWHERE)
 		return;
 	bar->region = (struct region){
 		.name = p->dev.id,
