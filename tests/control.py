@@ -247,6 +247,17 @@ def protocol(env):
 
 
 @test
+def disks(env):
+    image = os.path.join(env.tmp, 'disk.img')
+    with open(image, 'wb') as f:
+        f.truncate(3 << 20)
+    with env.both('--disk', f'{image},format=raw,ro') as (_, c):
+        check('disks', c.call('status')['disks'],
+              [{'id': 'disk0', 'file': image, 'format': 'raw', 'size': 3 << 20, 'read_only': True}])
+        check('text', '3M' in env.good('status', 'guest'), True)
+
+
+@test
 def events_in_order(env):
     with env.both() as (_, c):
         c.call('events')
@@ -495,6 +506,11 @@ def no_run_dir(env):
     env.bad(1, 'SUNDOG_RUN_DIR', 'run', kernel, '--name', 'x')
     env.bad(1, 'SUNDOG_RUN_DIR', 'ps')
     os.unlink(env.run_dir)
+    env.environ['SUNDOG_RUN_DIR'] = os.path.join(env.tmp, 'x' * 100)  # too long for a socket
+    p = env.cli('run', kernel, '--device', 'isa-debug-exit,iobase=0xf4')
+    check('status', p.returncode, 33)
+    check('note', p.stderr.count('no control socket'), 1)
+    env.bad(2, 'a shorter one', 'run', kernel, '--name', 'x')
 
 
 # --- ending ---------------------------------------------------------------------------------

@@ -4,12 +4,11 @@
 set -eu
 
 build="gcc libc6-dev meson ninja-build pkgconf libzydis-dev libyaml-dev libjansson-dev
-	libarchive-dev liburing-dev zlib1g-dev libext2fs-dev libseccomp-dev acpica-tools
-	scdoc"
+	libarchive-dev liburing-dev libext2fs-dev libseccomp-dev zlib1g-dev acpica-tools scdoc"
 guest="cpio gzip"
 distro="mmdebstrap fakeroot e2fsprogs fdisk qemu-utils"
-tests="libcmocka-dev python3 python3-jsonschema clang clang-format gdb binutils lz4 mmdebstrap xz-utils bzip2
-	genisoimage qemu-utils e2fsprogs fdisk"
+tests="libcmocka-dev python3 python3-jsonschema clang clang-format gdb binutils lz4
+	mmdebstrap xz-utils bzip2 genisoimage e2fsprogs fdisk qemu-utils"
 
 case ${1:-run} in
 build) want="$build" ;;

@@ -159,5 +159,7 @@ int blk_close(struct blk *b, struct err *e);
 void blk_add(struct machine *m, struct blk *b);
 void blk_remove(struct machine *m, struct blk *b);
 struct blk *blk_find(struct machine *m, const char *id); /* NULL: no such disk */
+/* The one behind b, or the first for NULL.  The loop's thread, on which disks come and go. */
+struct blk *blk_next(struct machine *m, const struct blk *b);
 
 #endif

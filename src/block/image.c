@@ -203,28 +203,23 @@ int blk_write_compressed(struct blk *b, u64 off, const void *buf, size_t len)
 
 int blk_get_status(struct blk *b, u64 off, u64 len, struct blk_status *st)
 {
-	struct blk *at = b;
 	unsigned depth = 0;
 
 	if (!len || !range_fits(off, len, b->size))
 		return -EINVAL;
-	for (;; at = at->backing, depth++) {
-		int r;
+	for (;; b = b->backing, depth++) {
+		u64 left = b->size - off;
+		int r = b->format->status(b, off, len < left ? len : left, st);
 
-		if (off >= at->size) /* it ends before its overlay does */
-			*st = (struct blk_status){.len = len, .zero = true};
-		else {
-			len = len < at->size - off ? len : at->size - off;
-			r = at->format->status(at, off, len, st);
-			if (r)
-				return r;
-			len = st->len;
-		}
+		if (r)
+			return r;
+		len = st->len;
 		st->depth = depth;
 		st->present = st->data || st->zero;
 		if (st->present)
 			return 0;
-		if (!at->backing) {
+		/* A backing image may end before its overlay does: there are zeroes behind it. */
+		if (!b->backing || off >= b->backing->size) {
 			st->zero = true;
 			return 0;
 		}

@@ -75,7 +75,10 @@ int pc_open_disks(struct pc *pc, const struct machine_cfg *cfg, struct err *e)
 		r = open_disk(pc, specs[pc->nr_disks], 0, e);
 	if (r)
 		return err_prefix(e, "--disk "), r;
-	return cfg->seed_fd ? open_disk(pc, SEED, cfg->seed_fd, e) : 0;
+	if (!cfg->seed_fd)
+		return 0;
+	pc->seed = &pc->disks[n];
+	return open_disk(pc, SEED, cfg->seed_fd, e);
 }
 
 int pc_open_kernel(struct pc *pc, const struct machine_cfg *cfg, struct err *e)
@@ -113,9 +116,9 @@ static int add_device(struct pc *pc, struct pc_disk *d, const char *type, struct
 
 int pc_add_disk_devices(struct pc *pc, struct err *e)
 {
-	/* The seed is found as early as the first disk if it is of the same kind. */
-	if (pc->m->cfg->seed_fd && strcmp(pc->disks[0].spec.device, "nvme") == 0)
-		pc->disks[pc->nr_disks - 1].spec.device = "nvme";
+	/* Found as early as the first disk, because it is of the same kind. */
+	if (pc->seed)
+		pc->seed->spec.device = pc->disks->spec.device;
 	for (unsigned i = 0; i < pc->nr_disks; i++) {
 		struct pc_disk *d = &pc->disks[i];
 		bool nvme = strcmp(d->spec.device, "nvme") == 0;
@@ -143,6 +146,6 @@ void pc_close_disks(struct pc *pc)
 		blk_spec_destroy(&d->spec);
 	}
 	free(pc->disks);
-	pc->disks = NULL;
+	pc->disks = pc->seed = NULL;
 	pc->nr_disks = 0;
 }

@@ -58,6 +58,7 @@ struct pc {
 
 	struct pc_disk *disks; /* disks.c */
 	unsigned nr_disks;
+	struct pc_disk *seed; /* one of them, or NULL: for cloud-init */
 };
 
 extern const struct board board_pc;

@@ -100,24 +100,16 @@ static bool wants_socket(const struct managed *g)
 	return !g->where || strcmp(g->where, "none") != 0;
 }
 
-/* Without a name of its own a machine has that of what it boots. */
-static int claim_name(struct managed *g, const struct machine_cfg *cfg, struct err *e)
+/* The machine's name, unless the user says one, comes from here. */
+static const char *what_boots(const struct machine_cfg *cfg)
 {
-	const char *boots = cfg->kernel ? cfg->kernel : cfg->disks[0];
-	char *file;
-	int r;
-
-	if (g->name)
-		return run_claim(&g->taken, g->name, e);
-	file = strndup(boots, cfg->kernel ? strlen(boots) : strcspn(boots, ","));
-	r = file ? run_claim_for(&g->taken, file, e) : err_set(e, -ENOMEM, "out of memory");
-	free(file);
-	return r;
+	return cfg->kernel ? cfg->kernel : cfg->disks && cfg->disks[0] ? cfg->disks[0] : "vm";
 }
 
 static int claim(struct managed *g, const struct machine_cfg *cfg, struct err *e)
 {
-	int r = claim_name(g, cfg, e);
+	int r = g->name ? run_claim(&g->taken, g->name, e)
+			: run_claim_for(&g->taken, what_boots(cfg), e);
 
 	if (r || !wants_socket(g))
 		return r;
@@ -129,12 +121,22 @@ static int claim(struct managed *g, const struct machine_cfg *cfg, struct err *e
 	return 0;
 }
 
+/* What nobody asked for must not keep a machine from running. */
+static int go_without(const struct managed *g, struct err *e)
+{
+	if (g->needed)
+		return e->code;
+	fprintf(stderr, "sundog: no control socket: %s\n", e->msg);
+	*e = (struct err){0};
+	return 0;
+}
+
 int manage_claim(struct managed *g, struct machine_cfg *cfg, struct err *e)
 {
 	const char *spec = cfg->console ? cfg->console : g->detach ? "socket" : "stdio";
 	bool socket = strcmp(spec, "socket") == 0;
-	bool needed = g->name || g->where || g->detach || socket;
 
+	g->needed = g->name || g->where || g->detach || socket;
 	g->taken.lock_fd = -1;
 	cfg->console = spec;
 	if (g->detach && strcmp(spec, "stdio") == 0)
@@ -146,11 +148,7 @@ int manage_claim(struct managed *g, struct machine_cfg *cfg, struct err *e)
 	if (claim(g, cfg, e)) {
 		run_release(&g->taken);
 		g->socket[0] = '\0';
-		if (needed)
-			return e->code;
-		fprintf(stderr, "sundog: no control socket: %s\n", e->msg);
-		*e = (struct err){0};
-		return 0;
+		return go_without(g, e);
 	}
 	if (socket) {
 		char path[RUN_PATH_MAX];
@@ -173,7 +171,7 @@ int manage_start(struct managed *g, struct machine *m, struct err *e)
 	if (spec && strncmp(spec, "socket:", 7) == 0)
 		cfg.console = spec + 7;
 	g->control = control_start(m, &cfg, e);
-	return g->control ? 0 : e->code;
+	return g->control ? 0 : go_without(g, e);
 }
 
 void manage_stop(struct managed *g)

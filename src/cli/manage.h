@@ -12,6 +12,7 @@ struct managed {
 	const char *name, *where;
 	bool detach;
 
+	bool needed; /* the user wants what a name is for: without one, nothing runs */
 	struct run_name taken;
 	char socket[RUN_PATH_MAX], console[RUN_PATH_MAX + 8]; /* path; chardev spec */
 	struct control *control;

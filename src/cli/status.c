@@ -93,6 +93,19 @@ static int ps_main(int argc, char **argv)
 
 /* --- status ----------------------------------------------------------------------------- */
 
+static void print_disks(const json_t *disks)
+{
+	const json_t *disk;
+	size_t i;
+
+	if (json_array_size(disks))
+		puts("disks");
+	json_array_foreach(disks, i, disk)
+		printf("  %-20s %s, %lldM, %s%s\n", text_of(disk, "id"), text_of(disk, "format"),
+		       number_of(disk, "size") >> 20, text_of(disk, "file"),
+		       json_is_true(json_object_get(disk, "read_only")) ? ", read-only" : "");
+}
+
 static void print_status(const json_t *s)
 {
 	json_t *devices = json_object_get(s, "devices"), *dev;
@@ -107,6 +120,7 @@ static void print_status(const json_t *s)
 	json_array_foreach(devices, i, dev)
 		printf("  %-20s %s%s\n", text_of(dev, "id"), text_of(dev, "type"),
 		       json_is_true(json_object_get(dev, "plugged")) ? ", plugged in" : "");
+	print_disks(json_object_get(s, "disks"));
 }
 
 static int show_status(const struct vm_args *a)

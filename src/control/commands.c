@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "control/server.h"
+#include "sundog/block.h"
 #include "sundog/counters.h"
 #include "sundog/err.h"
 #include "sundog/machine.h"
@@ -87,6 +88,14 @@ static const struct field device_item[] = {
 	{"plugged", FIELD_BOOL, "it was added while the machine ran, and can be removed"},
 	{NULL},
 };
+static const struct field disk_item[] = {
+	{"id", FIELD_STRING, "its name in this machine"},
+	{"file", FIELD_STRING, "the image, as the user named it"},
+	{"format", FIELD_STRING, "raw, qcow2..."},
+	{"size", FIELD_INT, "what the guest sees, in bytes"},
+	{"read_only", FIELD_BOOL, "the guest cannot write"},
+	{NULL},
+};
 static const struct field status_ret[] = {
 	{"name", FIELD_STRING, "the machine's name"},
 	{"pid", FIELD_INT, "its process"},
@@ -98,6 +107,7 @@ static const struct field status_ret[] = {
 	{"uptime", FIELD_NUMBER, "seconds since the process took its name"},
 	{"guest_time", FIELD_NUMBER, "seconds the machine has run: pauses do not count"},
 	{"devices", FIELD_LIST, "in the order they were added", .sub = device_item},
+	{"disks", FIELD_LIST, "the newest first", .sub = disk_item},
 	{NULL},
 };
 
@@ -111,6 +121,19 @@ static json_t *device_list(const struct control *c)
 				      json_pack("{s:o,s:s,s:b}", "id", fields_text(dev->id), "type",
 						dev->type->name, "plugged",
 						json_object_get(c->plugged, dev->id) != NULL));
+	return list;
+}
+
+static json_t *disk_list(struct machine *m)
+{
+	json_t *list = json_array();
+
+	for (struct blk *b = blk_next(m, NULL); b; b = blk_next(m, b))
+		json_array_append_new(
+			list,
+			json_pack("{s:o,s:o,s:s,s:I,s:b}", "id", fields_text(blk_id(b)), "file",
+				  fields_text(blk_path(b)), "format", blk_format_name(b), "size",
+				  (json_int_t)blk_size(b), "read_only", blk_is_read_only(b)));
 	return list;
 }
 
@@ -133,13 +156,13 @@ static int run_status(struct control_call *call, struct err *e)
 		[MACHINE_DOWN] = "down",
 	};
 	struct machine *m = call->c->m;
-	json_t *s =
-		json_pack("{s:o,s:i,s:s,s:s,s:s,s:i,s:I,s:f,s:f,s:o}", "name",
-			  fields_text(call->c->cfg.name), "pid", (int)getpid(), "state",
-			  states[atomic_load(&m->state)], "board", m->board->name, "engine",
-			  m->engine->name, "cpus", (int)m->nr_vcpus, "memory",
-			  (json_int_t)m->ram_size, "uptime", seconds(uptime(call->c)), "guest_time",
-			  seconds(clock_now(m, CLOCK_GUEST)), "devices", device_list(call->c));
+	json_t *s = json_pack("{s:o,s:i,s:s,s:s,s:s,s:i,s:I,s:f,s:f,s:o,s:o}", "name",
+			      fields_text(call->c->cfg.name), "pid", (int)getpid(), "state",
+			      states[atomic_load(&m->state)], "board", m->board->name, "engine",
+			      m->engine->name, "cpus", (int)m->nr_vcpus, "memory",
+			      (json_int_t)m->ram_size, "uptime", seconds(uptime(call->c)),
+			      "guest_time", seconds(clock_now(m, CLOCK_GUEST)), "devices",
+			      device_list(call->c), "disks", disk_list(m));
 
 	json_object_update(call->ret, s);
 	json_decref(s);

@@ -212,6 +212,9 @@ static void test_names(void **state)
 	assert_int_equal(run_path(path, "my_kernel", "lock", &e), 0);
 	assert_int_equal(access(path, F_OK), -1);
 	run_release(&b);
+	assert_int_equal(run_claim_for(&a, "/x/disk.img,format=raw,backing=/y/z", &e), 0);
+	assert_string_equal(a.name, "disk.img");
+	run_release(&a);
 	assert_int_equal(run_claim_for(&a, "/", &e), 0);
 	assert_string_equal(a.name, "vm");
 	run_release(&a);

@@ -211,16 +211,24 @@ int run_claim(struct run_name *n, const char *name, struct err *e)
 	return 0;
 }
 
-/* What a file is called, as a name of a machine. */
+/* What a file is called, as a name of a machine: "a/debian.qcow2,ro" is "debian". */
 static void name_of_file(char name[RUN_NAME_MAX + 1], const char *file)
 {
-	const char *base = strrchr(file, '/');
-	size_t n = 0;
+	static const char *const suffixes[] = {".qcow2", ".raw", ".img"};
+	size_t end = strcspn(file, ","), at = end, n = 0;
 
-	for (base = base ? base + 1 : file; *base && n < RUN_NAME_MAX - 4; base++)
-		name[n++] = strchr(allowed, *base) ? *base : '_';
+	while (at && file[at - 1] != '/')
+		at--;
+	for (; at < end && n < RUN_NAME_MAX - 4; at++)
+		name[n++] = strchr(allowed, file[at]) ? file[at] : '_';
 	name[n] = '\0';
-	if (!n || *name == '.' || *name == '-')
+	for (unsigned i = 0; i < ARRAY_SIZE(suffixes); i++) {
+		size_t len = strlen(suffixes[i]);
+
+		if (n > len && strcmp(name + n - len, suffixes[i]) == 0)
+			name[n - len] = '\0';
+	}
+	if (!*name || *name == '.' || *name == '-')
 		snprintf(name, RUN_NAME_MAX + 1, "vm");
 }
 

@@ -29,7 +29,7 @@ int run_path(char path[RUN_PATH_MAX], const char *name, const char *suffix,
 
 /* Take a name; -EBUSY and who has it.  Nothing of an earlier machine is left there. */
 int run_claim(struct run_name *n, const char *name, struct err *e) must_check;
-/* The same by what is booted: its base name, with -2, -3... if that is taken. */
+/* The same by what is booted: its base name up to a comma, with -2, -3... if that is taken. */
 int run_claim_for(struct run_name *n, const char *file, struct err *e) must_check;
 /* Give it back: its files go, too.  Harmless if nothing was taken. */
 void run_release(struct run_name *n);

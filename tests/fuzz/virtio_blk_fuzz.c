@@ -75,6 +75,10 @@ void blk_drain(struct blk *b)
 		finish();
 }
 
+void blk_cancel_waiting(struct blk *b, struct device *owner)
+{
+}
+
 const struct device_type *const device_types[] = {&pci_host_type, &virtio_blk_type,
 						  &virtio_rng_type, NULL};
 

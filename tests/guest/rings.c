@@ -9,6 +9,7 @@
  *
  * memory: 64M
  * disk: 8M,device=virtio
+ * disk: 8M,device=nvme
  * device: virtio-rng-pci,packed=on
  * device: virtio-rng-pci,max-bytes=65536,period=50
  * qemu: no its virtio devices rightly end in a broken state that only a reset ends
@@ -365,7 +366,7 @@ int main(void)
 
 	seed = rdtsc() | 1;
 	print("seed %lx, %u devices\n", seed, found);
-	check_true("devices are there", found >= 3);
+	check_true("devices are there", found >= 4);
 	for (unsigned slot = 1; slot < SLOTS; slot++)
 		if (slots[slot].kind)
 			bring_up(slot);

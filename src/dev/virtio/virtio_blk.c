@@ -6,6 +6,7 @@
  *
  *   offset  size  what
  *   0       8     capacity in sectors of 512 bytes
+ *   8       4     bytes a data buffer may have
  *   12      4     data buffers a request may have
  *   20      4     block size in bytes
  *   24      1     log2 of how many of them make a physical block
@@ -33,6 +34,7 @@
 #include "sundog/machine.h"
 
 enum { /* feature bits */
+       F_SIZE_MAX = 1,
        F_SEG_MAX = 2,
        F_RO = 5,
        F_BLK_SIZE = 6,
@@ -46,6 +48,7 @@ enum { /* feature bits */
 
 enum { /* configuration */
        CFG_CAPACITY = 0,
+       CFG_SIZE_MAX = 8,
        CFG_SEG_MAX = 12,
        CFG_BLK_SIZE = 20,
        CFG_PHYSICAL_EXP = 24,
@@ -63,7 +66,7 @@ enum { /* configuration */
 enum { T_IN = 0, T_OUT = 1, T_FLUSH = 4, T_GET_ID = 8, T_DISCARD = 11, T_WRITE_ZEROES = 13 };
 enum { S_OK = 0, S_IOERR = 1, S_UNSUPP = 2 };
 enum { HEADER_SIZE = 16, RANGE_SIZE = 16, ID_SIZE = 20, RANGE_UNMAP = 1 };
-enum { MAX_SEGS = 254, MAX_RANGE = 1 << 22 /* sectors */, BUDGET = 256 };
+enum { MAX_SEGS = 254, MAX_SEG = 1 << 20, MAX_RANGE = 1 << 22 /* sectors */, BUDGET = 256 };
 
 struct vblk;
 
@@ -149,6 +152,9 @@ static int serve_data(struct request *r, bool in, u64 sector)
 	struct vq_chain *c = &r->chain;
 
 	r->blk.len = in ? c->in_len : c->out_len;
+	/* However it is cut: what is done at one go has an end. */
+	if (r->blk.len > (u64)MAX_SEGS * MAX_SEG)
+		return -EINVAL;
 	if (r->blk.len % BLK_SECTOR || !to_bytes(sector, &r->blk.offset))
 		return -EINVAL;
 	r->blk.flags = !in && r->dev->fua ? BLK_FUA : 0;
@@ -320,8 +326,9 @@ static void vblk_queue_reset(struct virtio *v, struct virtqueue *q)
 /* "Device Operation" of the block device: when a completed write has to be durable. */
 static void update_fua(struct vblk *d)
 {
-	const struct virtio *v = &d->virtio;
+	struct virtio *v = &d->virtio;
 
+	v->config_writable[CFG_WRITEBACK] = virtio_has(v, F_CONFIG_WCE) ? 0xff : 0;
 	if (virtio_has(v, F_CONFIG_WCE))
 		d->fua = !v->config[CFG_WRITEBACK];
 	else
@@ -336,10 +343,8 @@ static void vblk_config_written(struct virtio *v)
 
 static void vblk_features_set(struct virtio *v)
 {
-	struct vblk *d = container_of(v, struct vblk, virtio);
-
-	v->config_writable[CFG_WRITEBACK] = virtio_has(v, F_CONFIG_WCE) ? 0xff : 0;
-	update_fua(d);
+	v->config[CFG_WRITEBACK] = 1;
+	update_fua(container_of(v, struct vblk, virtio));
 }
 
 static const struct virtio_ops vblk_ops = {
@@ -354,7 +359,8 @@ static const struct virtio_ops vblk_ops = {
 
 static u64 features(struct vblk *d)
 {
-	u64 f = 1u << F_SEG_MAX | 1u << F_BLK_SIZE | 1u << F_FLUSH | 1u << F_TOPOLOGY | 1u << F_MQ;
+	u64 f = 1u << F_SIZE_MAX | 1u << F_SEG_MAX | 1u << F_BLK_SIZE | 1u << F_FLUSH |
+		1u << F_TOPOLOGY | 1u << F_MQ;
 
 	d->discard &= !blk_is_read_only(d->disk);
 	d->write_zeroes &= !blk_is_read_only(d->disk);
@@ -372,6 +378,7 @@ static void fill_config(struct vblk *d)
 	u8 *c = d->virtio.config;
 
 	st_le64(c + CFG_CAPACITY, blk_size(d->disk) / BLK_SECTOR);
+	st_le32(c + CFG_SIZE_MAX, MAX_SEG);
 	st_le32(c + CFG_SEG_MAX, max_segs(d));
 	st_le32(c + CFG_BLK_SIZE, d->block_size);
 	c[CFG_PHYSICAL_EXP] = (u8)__builtin_ctz(d->physical_size / d->block_size);
@@ -490,6 +497,7 @@ static void vblk_unrealize(struct device *dev)
 
 	virtio_unrealize(&d->virtio);
 	loop_cancel(dev->machine->loop, &d->more);
+	blk_cancel_waiting(d->disk, dev);
 	blk_drain(d->disk);
 	free_pools(d);
 }
@@ -510,9 +518,16 @@ static void vblk_quiesce(struct device *dev)
 static int vblk_post_load(struct device *dev, struct err *e)
 {
 	struct vblk *d = (struct vblk *)dev;
+	int rc = virtio_post_load(&d->virtio, e);
 
-	vblk_features_set(&d->virtio);
-	return virtio_post_load(&d->virtio, e);
+	if (rc)
+		return rc;
+	update_fua(d);
+	/* What had been put off when the state was saved. */
+	for (unsigned i = 0; i < d->num_queues; i++)
+		d->pool[i].again = true;
+	loop_defer(dev->machine->loop, &d->more);
+	return 0;
 }
 
 static const struct param vblk_params[] = {

@@ -240,6 +240,8 @@ static void config_written(struct pci_dev *p, unsigned off, unsigned size)
 	u32 at, len;
 
 	msix_config_written(&v->msix);
+	if (msix_is_on(&v->msix))
+		pci_set_intx(p, false);
 	if (in_window(v, off, size, &at, &len))
 		regs_write(v, at, bytes(p->config, v->pci_cap + CAP_EXTRA, len, PCI_CONFIG_SIZE),
 			   len);

@@ -153,7 +153,13 @@ static void vrng_reset(struct device *dev)
 
 static int vrng_post_load(struct device *dev, struct err *e)
 {
-	return virtio_post_load(&((struct vrng *)dev)->virtio, e);
+	struct vrng *r = (struct vrng *)dev;
+	int rc = virtio_post_load(&r->virtio, e);
+
+	/* What had been put off when the state was saved. */
+	if (rc == 0)
+		loop_defer(dev->machine->loop, &r->more);
+	return rc;
 }
 
 static const struct param vrng_params[] = {

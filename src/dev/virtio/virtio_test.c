@@ -147,6 +147,12 @@ static void test_intx(void)
 	CHECK(tb.level[INTX_PIN]);
 	drv_write(&d, COMMON_STATUS, 0, 1);
 	CHECK(!tb.level[INTX_PIN]);
+	/* Whoever switches to messages has no line any more. */
+	d = start(&r, false, false);
+	ask(&d, &r, 16);
+	CHECK(tb.level[INTX_PIN]);
+	drv_plug(&d, m, 1, true);
+	CHECK(!tb.level[INTX_PIN]);
 }
 
 static void test_needs_reset(void)
