@@ -103,7 +103,7 @@ def config_files(tmp, exit_kernel):
     if p.returncode != 33:
         failures += 1
         print(f'run -f vm.yaml: status {p.returncode}, expected 33: {p.stderr}')
-    expect(2, 'two things to boot', 'run', '-f', vm, 'other')
+    expect(2, 'two things to boot', 'run', '-f', vm, os.path.join(tmp, 'kernel'))
     expect(2, 'add that', 'run', '-f', vm, '--json')
     expect(2, "bad.yaml:2:1: unknown key memroy; did you mean memory?", 'run', '-f',
            write(tmp, 'bad.yaml', b'cpus: 1\nmemroy: 1G\n'))
@@ -122,7 +122,7 @@ def main():
     expect(2, 'did you mean --memory?', 'run', '--memroy', '1G', 'x')
     expect(2, 'nothing to boot', 'run')
     expect(2, 'two things to boot', 'run', 'a', 'b')
-    expect(2, 'two things to boot', 'run', '--kernel', 'a', 'b')
+    expect(3, '--disk cannot open b', 'run', '--kernel', 'a', 'b')  # a disk beside it
     expect(2, 'needs a value', 'run', '--kernel')
     expect(2, 'not a size', 'run', '--memory', 'much', 'x')
     expect(2, 'not a number', 'run', '--cpus', 'four', 'x')

@@ -14,6 +14,7 @@ import tempfile
 import time
 
 import crash_tests  # these register their tests
+import disk_tests
 import distro_tests
 import nvme_tests
 import virtio_tests

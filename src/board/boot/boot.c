@@ -181,7 +181,11 @@ static int open_and_check(struct boot *b, const struct machine_cfg *cfg, struct 
 		rc = find_way(b, e);
 	if (rc == 0)
 		rc = make_cmdline(b, cfg, e);
-	return rc ? rc : b->ops->check(b, e);
+	if (rc == 0)
+		rc = b->ops->check(b, e);
+	if (rc == 0 && b->disk)
+		boot_disk_say(b->disk);
+	return rc;
 }
 
 int boot_open(struct boot *b, struct machine *m, const struct machine_cfg *cfg, struct err *e)

@@ -90,7 +90,7 @@ struct boot_disk {
 	const char *device;    /* what it is for the guest; NULL: boot_open() chooses */
 	char *kernel, *initrd; /* where they were, for messages; owned */
 	char *root;	       /* for the kernel command line; owned */
-	char *said;	       /* the last line about what is booted; owned */
+	char *line, *said;     /* about what is booted: to print, printed; owned */
 };
 
 struct boot_ops {
@@ -147,6 +147,8 @@ enum boot_input boot_classify(const char *path);
 
 /* disk.c: kernel and perhaps initrd of b->disk into b->kernel and b->initrd. */
 int boot_disk_read(struct boot *b, const struct machine_cfg *cfg, struct err *e);
+/* What is booted, once, and again when a reset finds something else. */
+void boot_disk_say(struct boot_disk *d);
 void boot_disk_close(struct boot_disk *d);
 
 /* Copy to guest RAM, or clear it; -EFAULT: not all RAM. */

@@ -60,25 +60,31 @@ static int make_root(struct boot_disk *d, const struct disk_found *f, bool has_i
 	return err_set(e, -ENOMEM, "out of memory");
 }
 
-/* One line, once, and again when a reset finds something else. */
-static int say(struct boot_disk *d, const struct disk_found *f, const struct machine_cfg *cfg,
-	       struct err *e)
+static int describe(struct boot_disk *d, const struct disk_found *f, const struct machine_cfg *cfg,
+		    struct err *e)
 {
 	const char *initrd = cfg->initrd ? cfg->initrd : f->initrd;
-	char *line, where[32] = "";
+	char where[32] = "";
 
 	if (f->partition)
 		snprintf(where, sizeof(where), " partition %u", f->partition);
-	if (asprintf(&line, "%s%s: kernel %s, %s%s, %s, as %s%s", blk_path(d->blk), where,
+	free(d->line);
+	if (asprintf(&d->line, "%s%s: kernel %s, %s%s, %s, as %s%s", blk_path(d->blk), where,
 		     f->kernel, *initrd ? "initrd " : "no initrd", initrd,
 		     cfg->cmdline ? "root by --cmdline" : d->root, d->device,
-		     f->dirty ? " (not unmounted: its journal is not looked at)" : "") < 0)
-		return err_set(e, -ENOMEM, "out of memory");
-	if (!d->said || strcmp(line, d->said) != 0)
-		fprintf(stderr, "sundog: %s\n", line);
+		     f->dirty ? " (not unmounted: its journal is not looked at)" : "") >= 0)
+		return 0;
+	d->line = NULL;
+	return err_set(e, -ENOMEM, "out of memory");
+}
+
+void boot_disk_say(struct boot_disk *d)
+{
+	if (!d->said || strcmp(d->line, d->said) != 0)
+		fprintf(stderr, "sundog: %s\n", d->line);
 	free(d->said);
-	d->said = line;
-	return 0;
+	d->said = d->line;
+	d->line = NULL;
 }
 
 static int name_file(char **name, const struct boot_disk *d, const char *path, struct err *e)
@@ -139,7 +145,7 @@ int boot_disk_read(struct boot *b, const struct machine_cfg *cfg, struct err *e)
 	if (r == 0)
 		r = make_root(d, f, has_initrd, cfg, e);
 	if (r == 0)
-		r = say(d, f, cfg, e);
+		r = describe(d, f, cfg, e);
 out:
 	if (r)
 		err_prefix(e, "%s: ", blk_path(d->blk));
@@ -152,6 +158,7 @@ void boot_disk_close(struct boot_disk *d)
 	free(d->kernel);
 	free(d->initrd);
 	free(d->root);
+	free(d->line);
 	free(d->said);
-	d->kernel = d->initrd = d->root = d->said = NULL;
+	d->kernel = d->initrd = d->root = d->line = d->said = NULL;
 }
