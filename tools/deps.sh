@@ -3,7 +3,7 @@
 # Install the Debian packages that a make target needs: deps.sh build|run|check|fuzz|bench
 set -eu
 
-build="gcc libc6-dev meson ninja-build pkgconf libzydis-dev zlib1g-dev libzstd-dev acpica-tools scdoc"
+build="gcc libc6-dev meson ninja-build pkgconf libzydis-dev liburing-dev zlib1g-dev libzstd-dev acpica-tools scdoc"
 guest="cpio gzip"
 tests="libcmocka-dev python3 clang clang-format gdb binutils lz4 mmdebstrap xz-utils bzip2 qemu-utils"
 

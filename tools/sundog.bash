@@ -17,6 +17,11 @@ _sundog() {
 		mapfile -t COMPREPLY < <(compgen -W "$values" -- "${cur%%,*}")
 		return
 		;;
+	--disk)
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		compopt -o filenames 2>/dev/null
+		return
+		;;
 	--memory | --cpus | --append | --cmdline) return ;;
 	esac
 	if [[ $cur == -* ]]; then

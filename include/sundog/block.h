@@ -24,6 +24,7 @@
 #include "sundog/types.h"
 
 struct blk;
+struct opts;
 
 enum { BLK_SECTOR = 512, BLK_PENDING = 1 };
 enum blk_op { BLK_READ, BLK_WRITE, BLK_FLUSH, BLK_DISCARD, BLK_WRITE_ZEROES };
@@ -50,7 +51,9 @@ struct blk_req {
 
 	struct { /* the block layer's, from blk_submit() to done() */
 		struct blk *blk;
-		struct blk_req *next;
+		unsigned left; /* pieces that are in flight */
+		int res;
+		bool located;
 	} priv;
 };
 
@@ -59,12 +62,17 @@ struct blk_req {
  * be.  With the owner's lock held.
  */
 int blk_submit(struct blk *b, struct blk_req *req) must_check;
+/* In between, requests may be collected and handed to the host at once.  Nests. */
+void blk_plug(struct blk *b);
+void blk_unplug(struct blk *b);
 /*
  * Wait until nothing is in flight in the host.  Holding no lock; new requests are not held
  * back meanwhile.  Those that wait for room on the host's disk (on_error) or for a throttle
  * stay where they are.
  */
 void blk_drain(struct blk *b);
+/* Those, of this owner: done() with -ECANCELED.  Holding no lock; when a device goes. */
+void blk_cancel_waiting(struct blk *b, struct device *owner);
 
 /* Blocking; 0 or a negative errno. */
 int blk_read(struct blk *b, u64 off, void *buf, size_t len) must_check;
@@ -78,6 +86,7 @@ bool blk_is_read_only(const struct blk *b);
 const char *blk_id(const struct blk *b);
 const char *blk_format_name(const struct blk *b);
 const char *blk_path(const struct blk *b); /* as the user named it */
+bool blk_is_guessed(const struct blk *b);  /* taken as raw, since nobody said a format */
 
 /* What a stretch of the disk is. */
 struct blk_status {
@@ -103,15 +112,12 @@ struct blk_limits {
 	u64 bps, bps_read, bps_write;
 };
 
-/*
- * How to open one.  Filled from blk_params by opts_apply() ("disk.qcow2,format=qcow2,ro"), or
- * by hand; strings are borrowed for the disk's life.
- */
+/* How to open one; the strings are borrowed for the disk's life. */
 struct blk_cfg {
 	const char *id;	    /* "disk0": for messages; NULL: the path */
 	const char *file;   /* a path ... */
 	int fd;		    /* ... or, if above 0, a descriptor, which the disk takes over */
-	const char *format; /* NULL or "": see block/probe.c */
+	const char *format; /* NULL: see block/probe.c */
 	const char *backing, *backing_format; /* instead of what the image says; NULL */
 	const char *snapshot;		      /* read this internal snapshot, read-only; NULL */
 	bool read_only;
@@ -122,11 +128,24 @@ struct blk_cfg {
 	bool repair;	     /* tools: open what has to be repaired first, and leave it as it is */
 	const char *overlay; /* NULL: none; "": a throw-away one; else a file to keep it in */
 	const char *log;     /* record writes and flushes of the host file there: see log.h */
+	bool threads;	     /* do not use io_uring */
 	enum blk_on_error on_error;
 	struct blk_limits limits;
 };
 
-extern const struct param blk_params[];
+/* A disk as a user writes it: "disk.qcow2,format=qcow2,ro". */
+struct blk_spec {
+	struct blk_cfg cfg; /* its strings are opts' */
+	const char *device; /* "virtio", "nvme", or "none": no device uses it yet */
+	const char *serial; /* "": none given */
+	const char *cache, *aio, *on_error;
+	bool lock;
+	struct opts *opts;
+};
+
+extern const struct param blk_params[]; /* of struct blk_spec */
+int blk_spec_parse(struct blk_spec *s, const char *text, struct err *e) must_check;
+void blk_spec_destroy(struct blk_spec *s); /* also when it was not parsed */
 
 struct blk *blk_open(const struct blk_cfg *cfg, struct err *e);
 /* Finishes what is in flight and writes back what is cached.  -errno: that failed. */

@@ -23,6 +23,7 @@ struct machine_cfg {
 	const char *kernel, *initrd, *append, *cmdline; /* NULL: not given */
 	const char *const *modules;			/* multiboot: NULL-ended, or NULL */
 	const char *const *devices;			/* --device specs, NULL-ended, or NULL */
+	const char *const *disks;			/* --disk specs, NULL-ended, or NULL */
 	bool no_reboot;
 	bool stats;	 /* print the engine's counters at the end */
 	u64 seed;	 /* 0: from the host */
@@ -45,6 +46,12 @@ struct machine_hooks {
 	void (*paused)(struct machine *m, void *opaque);
 	void (*was_reset)(struct machine *m, void *opaque);
 	void *opaque;
+};
+
+/* Told when the machine goes on after a pause, and at its start: the loop's thread. */
+struct run_hook {
+	void (*fn)(struct run_hook *h);
+	struct run_hook *next;
 };
 
 struct machine {
@@ -110,6 +117,10 @@ int machine_start(struct machine *m, struct err *e);
  */
 void machine_pause(struct machine *m);
 void machine_resume(struct machine *m);
+
+/* From the same threads. */
+void machine_add_run_hook(struct machine *m, struct run_hook *h);
+void machine_remove_run_hook(struct machine *m, struct run_hook *h);
 
 /*
  * The vCPUs only: returns with all of them out of run().  Nests; for short work on their

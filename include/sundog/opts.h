@@ -17,6 +17,8 @@ struct opts;
 
 /* "isa-debugcon,iobase=0xe9,chardev=c0"; a comma in a value is doubled.  NULL and *e. */
 struct opts *opts_parse(const char *spec, struct err *e);
+/* The same for "path,key=value": a "=" in the path is part of it. */
+struct opts *opts_parse_path(const char *spec, struct err *e);
 struct opts *opts_new(const char *type);
 struct opts *opts_copy(const struct opts *o); /* NULL: no memory */
 void opts_free(struct opts *o);

@@ -1,69 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* blk.c - disks: opening a chain of images, checking requests, handing them on. */
+/* blk.c - disks: the blocking calls, and the list of a machine's. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 
-#include "block/format.h"
-#include "sundog/machine.h"
-
-static int open_image(struct blk *b, struct err *e)
-{
-	const struct blk_cfg *cfg = b->cfg;
-	unsigned flags = cfg->read_only ? 0 : HF_WRITE;
-	int r;
-
-	b->format = &blk_raw;
-	for (unsigned i = 0; cfg->format && blk_formats[i]; i++)
-		if (strcmp(blk_formats[i]->name, cfg->format) == 0)
-			b->format = blk_formats[i];
-	b->read_only = cfg->read_only;
-	if (cfg->fd > 0)
-		b->file = hf_from_fd(cfg->fd, cfg->file, flags, e);
-	else
-		b->file = hf_open(AT_FDCWD, cfg->file, flags, e);
-	if (!b->file)
-		return e->code;
-	r = b->format->open(b, e);
-	if (r || !b->backing_name)
-		return r;
-	b->backing = blk_open(&(struct blk_cfg){.file = b->backing_name,
-						.format = b->backing_format,
-						.read_only = true},
-			      e);
-	return b->backing ? 0 : e->code;
-}
-
-struct blk *blk_open(const struct blk_cfg *cfg, struct err *e)
-{
-	struct blk *b = calloc(1, sizeof(*b));
-	struct err ignored;
-
-	if (!b) {
-		err_set(e, -ENOMEM, "out of memory");
-		return NULL;
-	}
-	b->cfg = cfg;
-	if (open_image(b, e) == 0)
-		return b;
-	(void)!blk_close(b, &ignored);
-	return NULL;
-}
-
-int blk_close(struct blk *b, struct err *e)
-{
-	int r = 0;
-
-	if (b->file && b->format->close)
-		r = b->format->close(b, e);
-	if (b->backing)
-		(void)!blk_close(b->backing, e);
-	hf_close(b->file);
-	free(b->backing_name);
-	free(b->backing_format);
-	free(b);
-	return r;
-}
+#include "block/core.h"
 
 u64 blk_size(const struct blk *b)
 {
@@ -77,7 +17,30 @@ static int check(const struct blk *b, enum blk_op op, u64 off, u64 len)
 	return b->read_only && op != BLK_READ && op != BLK_FLUSH ? -EROFS : 0;
 }
 
-static int serve(struct blk *b, const struct blk_req *req)
+static int write_zero_bytes(struct blk *b, u64 off, u64 len)
+{
+	static const u8 zeroes[64 << 10];
+	int r = 0;
+
+	while (len && r == 0) {
+		size_t n = len < sizeof(zeroes) ? (size_t)len : sizeof(zeroes);
+		struct iovec iov = {(void *)zeroes, n};
+
+		r = b->format->write(b, off, &iov, 1);
+		off += n;
+		len -= n;
+	}
+	return r;
+}
+
+static int zero(struct blk *b, u64 off, u64 len, bool unmap)
+{
+	int r = b->format->zero ? b->format->zero(b, off, len, unmap) : -EOPNOTSUPP;
+
+	return r == -EOPNOTSUPP ? write_zero_bytes(b, off, len) : r;
+}
+
+int blk_serve(struct blk *b, const struct blk_req *req)
 {
 	const struct blk_format *fmt = b->format;
 	int r = check(b, req->op, req->offset, req->len);
@@ -88,55 +51,46 @@ static int serve(struct blk *b, const struct blk_req *req)
 	case BLK_READ: return fmt->read(b, req->offset, req->iov, req->iovcnt);
 	case BLK_WRITE: r = fmt->write(b, req->offset, req->iov, req->iovcnt); break;
 	case BLK_DISCARD: r = fmt->discard(b, req->offset, req->len); break;
-	case BLK_WRITE_ZEROES:
-		r = fmt->zero(b, req->offset, req->len, req->flags & BLK_UNMAP);
-		break;
-	case BLK_FLUSH: return fmt->flush(b);
+	case BLK_WRITE_ZEROES: r = zero(b, req->offset, req->len, req->flags & BLK_UNMAP); break;
+	case BLK_FLUSH: return b->read_only ? 0 : fmt->flush(b);
+	default: return -EINVAL;
 	}
 	return r == 0 && req->flags & BLK_FUA ? fmt->flush(b) : r;
-}
-
-int blk_submit(struct blk *b, struct blk_req *req)
-{
-	return serve(b, req);
-}
-
-void blk_drain(struct blk *b)
-{
 }
 
 int blk_read(struct blk *b, u64 off, void *buf, size_t len)
 {
 	struct iovec iov = {buf, len};
 
-	return serve(b,
-		     &(struct blk_req){
-			     .op = BLK_READ, .offset = off, .len = len, .iov = &iov, .iovcnt = 1});
+	return blk_serve(
+		b, &(struct blk_req){
+			   .op = BLK_READ, .offset = off, .len = len, .iov = &iov, .iovcnt = 1});
 }
 
 int blk_write(struct blk *b, u64 off, const void *buf, size_t len)
 {
 	struct iovec iov = {(void *)buf, len};
 
-	return serve(b,
-		     &(struct blk_req){
-			     .op = BLK_WRITE, .offset = off, .len = len, .iov = &iov, .iovcnt = 1});
+	return blk_serve(
+		b, &(struct blk_req){
+			   .op = BLK_WRITE, .offset = off, .len = len, .iov = &iov, .iovcnt = 1});
 }
 
 int blk_flush(struct blk *b)
 {
-	return serve(b, &(struct blk_req){.op = BLK_FLUSH});
+	return blk_serve(b, &(struct blk_req){.op = BLK_FLUSH});
 }
 
 int blk_discard(struct blk *b, u64 off, u64 len)
 {
-	return serve(b, &(struct blk_req){.op = BLK_DISCARD, .offset = off, .len = len});
+	return blk_serve(b, &(struct blk_req){.op = BLK_DISCARD, .offset = off, .len = len});
 }
 
 int blk_write_zeroes(struct blk *b, u64 off, u64 len, u32 flags)
 {
-	return serve(b, &(struct blk_req){
-				.op = BLK_WRITE_ZEROES, .offset = off, .len = len, .flags = flags});
+	return blk_serve(
+		b, &(struct blk_req){
+			   .op = BLK_WRITE_ZEROES, .offset = off, .len = len, .flags = flags});
 }
 
 bool blk_is_read_only(const struct blk *b)
@@ -154,17 +108,14 @@ const char *blk_format_name(const struct blk *b)
 	return b->format->name;
 }
 
+bool blk_is_guessed(const struct blk *b)
+{
+	return b->guessed;
+}
+
 const char *blk_path(const struct blk *b)
 {
 	return b->cfg->file;
-}
-
-void blk_quiesce_begin(struct blk *b)
-{
-}
-
-void blk_quiesce_end(struct blk *b)
-{
 }
 
 int blk_read_backing(struct blk *b, u64 off, const struct iovec *iov, unsigned n)
@@ -185,6 +136,7 @@ int blk_read_backing(struct blk *b, u64 off, const struct iovec *iov, unsigned n
 
 void blk_add(struct machine *m, struct blk *b)
 {
+	blk_core_attach(b, m);
 	lock(&m->lock);
 	b->next = m->disks;
 	m->disks = b;
@@ -193,6 +145,7 @@ void blk_add(struct machine *m, struct blk *b)
 
 void blk_remove(struct machine *m, struct blk *b)
 {
+	blk_core_detach(b);
 	lock(&m->lock);
 	for (struct blk **p = &m->disks; *p; p = &(*p)->next) {
 		if (*p == b) {

@@ -23,6 +23,7 @@
 struct blk_create;
 struct blk_check;
 struct blk_image_info;
+struct blk_log;
 struct blk_snapshot;
 
 struct blk_extent {
@@ -46,6 +47,8 @@ struct blk_format {
 	 * for a write.  -EAGAIN: ask the functions below.  NULL: always ask them.
 	 */
 	int (*locate)(struct blk *b, enum blk_op op, u64 off, u64 len, struct blk_extent *x);
+	/* A write that was located is on the medium when its bytes are: there are no metadata. */
+	bool plain;
 
 	int (*read)(struct blk *b, u64 off, const struct iovec *iov, unsigned n);
 	int (*write)(struct blk *b, u64 off, const struct iovec *iov, unsigned n);
@@ -76,16 +79,25 @@ extern const struct blk_format blk_raw, blk_qcow2;
 
 struct blk {
 	const struct blk_format *format;
-	const struct blk_cfg *cfg;
+	const struct blk_cfg *cfg; /* own_cfg */
+	struct blk_cfg own_cfg;
 	struct hostfile *file;
 	void *priv; /* the format's */
-	u64 size;
+	_Atomic u64 size;
 	bool read_only;
+	bool opened, guessed; /* format->open() was called; nobody named the format */
 	char *backing_name, *backing_format; /* what the image says; owned; NULL: none */
 	struct blk *backing;		     /* what is read where the image has nothing; owned */
-	struct blk *next;		     /* of the machine's disks */
-	struct blk_core *core;		     /* blk.c: requests, workers */
+	struct blk *parent;		     /* whose backing image this is */
+	struct blk_log *log;
+	struct blk *next;      /* of the machine's disks */
+	struct blk_core *core; /* core.h: requests, workers; NULL behind another image */
 };
+
+/* By name; NULL and *e. */
+const struct blk_format *blk_format_find(const char *name, struct err *e);
+/* probe.c: sets b->format by b->cfg, b->file's name and, to refuse it, what is in it. */
+int blk_choose_format(struct blk *b, struct err *e) must_check;
 
 void blk_quiesce_begin(struct blk *b);
 void blk_quiesce_end(struct blk *b);

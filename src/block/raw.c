@@ -8,6 +8,8 @@
 
 static int raw_open(struct blk *b, struct err *e)
 {
+	if (b->cfg->snapshot)
+		return err_set(e, -EOPNOTSUPP, "%s: raw images have no snapshots", b->cfg->file);
 	b->size = (hf_size(b->file) + BLK_SECTOR - 1) / BLK_SECTOR * BLK_SECTOR;
 	return 0;
 }
@@ -60,6 +62,16 @@ static int raw_status(struct blk *b, u64 off, u64 len, struct blk_status *st)
 	return r;
 }
 
+static int raw_resize(struct blk *b, u64 size, struct err *e)
+{
+	int r = hf_truncate(b->file, size);
+
+	if (r)
+		return err_set(e, r, "cannot resize %s: %s", b->cfg->file, strerror(-r));
+	b->size = size;
+	return 0;
+}
+
 static int raw_create(const struct blk_create *c, struct err *e)
 {
 	struct hostfile *f = hf_open(AT_FDCWD, c->path, HF_WRITE | HF_CREATE, e);
@@ -77,11 +89,13 @@ const struct blk_format blk_raw = {
 	.doc = "the disk's bytes and nothing else",
 	.open = raw_open,
 	.locate = raw_locate,
+	.plain = true,
 	.read = raw_read,
 	.write = raw_write,
 	.flush = raw_flush,
 	.discard = raw_discard,
 	.zero = raw_zero,
 	.status = raw_status,
+	.resize = raw_resize,
 	.create = raw_create,
 };

@@ -37,6 +37,7 @@ static void pc_destroy(struct machine *m)
 	if (pc->has_kernel)
 		boot_close(&pc->boot);
 	free_lapics(m);
+	pc_close_disks(pc);
 	pc_unmap_ram(pc);
 	free(pc);
 	m->board_priv = NULL;
@@ -55,10 +56,14 @@ static int pc_build(struct machine *m, const struct machine_cfg *cfg, struct err
 	pc->boot.rsdp = PC_TABLES;
 	m->board_priv = pc;
 	rc = pc_map_ram(pc, e);
+	if (rc == 0)
+		rc = pc_open_disks(pc, cfg->disks, e);
 	if (rc == 0) {
 		pc_memory_map(pc);
 		rc = pc_add_devices(pc, cfg, e);
 	}
+	if (rc == 0)
+		rc = pc_add_disk_devices(pc, e);
 	if (rc == 0 && cfg->kernel) {
 		rc = boot_open(&pc->boot, m, cfg, e);
 		pc->has_kernel = rc == 0;

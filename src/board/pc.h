@@ -54,6 +54,9 @@ struct pc {
 		u64 off;
 	} pieces[3];		       /* for fw_cfg: the kernel's header, the kernel, the initrd */
 	u8 e820[BOOT_MAX_RANGES * 20]; /* for fw_cfg */
+
+	struct pc_disk *disks; /* disks.c */
+	unsigned nr_disks;
 };
 
 extern const struct board board_pc;
@@ -77,5 +80,10 @@ void pc_fill_fwcfg(struct pc *pc);
 /* devices.c: the board's own and those of --device. */
 int pc_add_devices(struct pc *pc, const struct machine_cfg *cfg, struct err *e);
 struct device *pc_find(struct machine *m, const struct device_type *type);
+
+/* disks.c: before all devices; after them; when they are gone. */
+int pc_open_disks(struct pc *pc, const char *const *specs, struct err *e);
+int pc_add_disk_devices(struct pc *pc, struct err *e);
+void pc_close_disks(struct pc *pc);
 
 #endif

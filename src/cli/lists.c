@@ -6,6 +6,7 @@
 
 #include "chardev/backend.h"
 #include "cli/lists.h"
+#include "sundog/block.h"
 #include "sundog/device.h"
 #include "sundog/engine.h"
 #include "sundog/err.h"
@@ -42,6 +43,23 @@ void list_consoles(FILE *f)
 	}
 }
 
+static void list_params(const struct param *p, FILE *f)
+{
+	for (; p && p->name; p++)
+		fprintf(f, "  %-18s %s (default: %s)\n", p->name, p->doc ? p->doc : "",
+			!p->dflt   ? "none, must be given"
+			: *p->dflt ? p->dflt
+				   : "none");
+}
+
+void list_disk_keys(FILE *f)
+{
+	fputs("FILE[,KEY=VALUE]...: the image, and\n", f);
+	fprintf(f, "  %-18s %s\n", "id",
+		"how --device and the control socket call it (default: diskN)");
+	list_params(blk_params, f);
+}
+
 int list_device(const char *name, FILE *f, struct err *e)
 {
 	const char *names[128], *near;
@@ -54,9 +72,7 @@ int list_device(const char *name, FILE *f, struct err *e)
 		if (strcmp(t->name, name) != 0)
 			continue;
 		fprintf(f, "%s: %s\n", t->name, t->doc);
-		for (const struct param *p = t->params; p && p->name; p++)
-			fprintf(f, "  %-18s %s (default: %s)\n", p->name, p->doc ? p->doc : "",
-				p->dflt ? p->dflt : "none, must be given");
+		list_params(t->params, f);
 		return 0;
 	}
 	names[n] = NULL;

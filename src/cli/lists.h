@@ -15,6 +15,7 @@ void list_engines(FILE *f);
 void list_cpus(FILE *f);
 void list_devices(FILE *f);
 void list_consoles(FILE *f);
+void list_disk_keys(FILE *f);
 /* The options of one device; -EINVAL and the nearest if there is no such device. */
 int list_device(const char *name, FILE *f, struct err *e);
 

@@ -16,7 +16,7 @@
 
 struct run_args {
 	struct machine_cfg cfg;
-	struct strlist modules, devices, rest;
+	struct strlist modules, devices, disks, rest;
 	const char *trace, *trace_file;
 	bool help;
 };
@@ -45,6 +45,9 @@ static const struct option options[] = {
 	 "keys;\n"
 	 "may be repeated",
 	 OPTION_LIST, offsetof(struct run_args, devices)},
+	{"disk", "FILE[,KEY=VALUE]...",
+	 "a disk: a raw or qcow2 image; \"help\" lists the keys;\nmay be repeated", OPTION_LIST,
+	 offsetof(struct run_args, disks)},
 	{"trace", "PATTERNS", "print matching events, like 'io_*,irq_*'; \"help\" lists them",
 	 OPTION_STR, offsetof(struct run_args, trace)},
 	{"trace-file", "FILE", "write them there instead of to standard error", OPTION_STR,
@@ -73,6 +76,8 @@ static bool answer_help(const struct run_args *a, int *status)
 		list_consoles(stdout);
 	else if (a->trace && strcmp(a->trace, "help") == 0)
 		trace_list(stdout);
+	else if (a->disks.n && strcmp(a->disks.items[0], "help") == 0)
+		list_disk_keys(stdout);
 	else {
 		for (size_t i = 0; i < a->devices.n; i++) {
 			const char *spec = a->devices.items[i];
@@ -126,6 +131,7 @@ static int check_args(struct run_args *a, struct err *e)
 		return err_set(e, -EINVAL, "a machine without a CPU runs nothing; use --cpus 1");
 	cfg->modules = a->modules.items;
 	cfg->devices = a->devices.items;
+	cfg->disks = a->disks.items;
 	return set_traces(a, e);
 }
 
@@ -207,6 +213,7 @@ static int run_main(int argc, char **argv)
 		status = run_machine(&a.cfg);
 	strlist_free(&a.modules);
 	strlist_free(&a.devices);
+	strlist_free(&a.disks);
 	strlist_free(&a.rest);
 	return status;
 }
@@ -220,6 +227,7 @@ const struct command command_run = {
 		     "  sundog run vmlinuz --initrd initrd.img --append quiet\n"
 		     "  sundog run --memory 1G --cpus 4 --console file:boot.log vmlinuz\n"
 		     "  sundog run tests.elf --device isa-debug-exit --no-reboot < /dev/null\n"
+		     "  sundog run vmlinuz --disk debian.qcow2 --disk scratch.raw,cache=unsafe\n"
 		     "  sundog run hobby-os.elf --gdb     then: gdb -ex 'target remote :1234'\n"
 		     "\n"
 		     "Keys, when standard input is a terminal:\n"

@@ -127,6 +127,24 @@ void machine_resume(struct machine *m)
 	clock_resume(m);
 	loop_hold(m->loop, false);
 	machine_start_vcpus(m);
+	for (struct run_hook *h = m->core->run_hooks; h; h = h->next)
+		h->fn(h);
+}
+
+void machine_add_run_hook(struct machine *m, struct run_hook *h)
+{
+	h->next = m->core->run_hooks;
+	m->core->run_hooks = h;
+}
+
+void machine_remove_run_hook(struct machine *m, struct run_hook *h)
+{
+	struct run_hook **p = &m->core->run_hooks;
+
+	while (*p && *p != h)
+		p = &(*p)->next;
+	if (*p)
+		*p = h->next;
 }
 
 /* --- requests ----------------------------------------------------------------------------- */

@@ -16,6 +16,7 @@ struct machine_core {
 	u32 requests;	  /* enum machine_request */
 	int exit_code;	  /* of REQUEST_SHUTDOWN */
 	bool quit;	  /* threads are to end */
+	struct run_hook *run_hooks;
 	struct task task; /* serves the requests on the loop */
 };
 

@@ -146,7 +146,7 @@ static int add_item(struct opts *o, char *item, struct err *e)
 	return 0;
 }
 
-struct opts *opts_parse(const char *spec, struct err *e)
+static struct opts *parse(const char *spec, bool path, struct err *e)
 {
 	char *item = calloc(1, strlen(spec) + 1);
 	struct opts *o = NULL;
@@ -157,8 +157,9 @@ struct opts *opts_parse(const char *spec, struct err *e)
 		return NULL;
 	}
 	spec = take_item(spec, item);
-	if (!*item || strchr(item, '=')) {
-		err_set(e, -EINVAL, "'%s': a type must come first, as in \"type,key=value\"", item);
+	if (!*item || (!path && strchr(item, '='))) {
+		err_set(e, -EINVAL, "'%s': a %s must come first, as in \"%s,key=value\"", item,
+			path ? "file" : "type", path ? "file" : "type");
 		goto fail;
 	}
 	o = opts_new(item);
@@ -178,6 +179,16 @@ fail:
 	free(item);
 	opts_free(o);
 	return NULL;
+}
+
+struct opts *opts_parse(const char *spec, struct err *e)
+{
+	return parse(spec, false, e);
+}
+
+struct opts *opts_parse_path(const char *spec, struct err *e)
+{
+	return parse(spec, true, e);
 }
 
 /* --- values ------------------------------------------------------------------------- */

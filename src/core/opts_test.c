@@ -31,6 +31,11 @@ static void test_parse(void)
 	check(!opts_parse("a=b", &e) && e.code == -EINVAL);
 	check(!opts_parse("t,=b", &e));
 	check(!opts_parse("t,a=1,a=2", &e) && strstr(e.msg, "twice"));
+
+	o = opts_parse_path("/tmp/a=1,,b.img,ro", &e);
+	check(o && !strcmp(opts_type(o), "/tmp/a=1,b.img") && !strcmp(opts_get(o, "ro"), "on"));
+	opts_free(o);
+	check(!opts_parse_path(",ro", &e) && strstr(e.msg, "a file must come first"));
 }
 
 static void test_numbers(void)
