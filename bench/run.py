@@ -20,6 +20,8 @@ import threading
 import time
 from dataclasses import dataclass
 
+import img
+
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 MEMORY = 512
 CMDLINE = 'console=ttyS0 tsc=reliable quiet rdinit=/bench'
@@ -392,6 +394,7 @@ def main():
                    help='of ' + ', '.join(CLASSES + PROGRAMS))
     p.add_argument('--engine', action='append', help='only this one; may be repeated')
     p.add_argument('--no-pin', action='store_true', help='leave the vCPU threads to the host')
+    p.add_argument('--images', action='store_true', help='only conversions of disk images')
     p.add_argument('--json', action='store_true', help='print medians as JSON')
     opts = p.parse_args()
     unknown = [n for n in opts.only if n not in CLASSES + PROGRAMS]
@@ -401,13 +404,20 @@ def main():
     opts.programs = [n for n in PROGRAMS if not opts.only or n in opts.only]
     if opts.quick:
         opts.rounds, opts.repeats = 1, 3
-    with tempfile.TemporaryDirectory() as tmp:
-        medians = measure(opts, list(machines(opts, make_images(opts, tmp))))
+    medians = converted = {}
+    if not opts.images:
+        with tempfile.TemporaryDirectory() as tmp:
+            medians = measure(opts, list(machines(opts, make_images(opts, tmp))))
+    if not opts.only:
+        with tempfile.TemporaryDirectory(dir='/var/tmp') as tmp:  # a disk, not memory
+            converted = img.measure(opts.build, opts.rounds, tmp, progress)
     if opts.json:
-        json.dump(medians, sys.stdout, indent=1)
+        json.dump({**medians, 'convert': converted}, sys.stdout, indent=1)
         print()
     else:
-        table(medians, sys.stdout)
+        if medians:
+            table(medians, sys.stdout)
+        img.table(converted, sys.stdout)
     return 0
 
 

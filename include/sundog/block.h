@@ -94,6 +94,7 @@ struct blk_status {
 	bool zero; /* reads as zeroes */
 	bool data; /* there are bytes in a file: this image's or one behind it */
 	bool compressed;
+	bool present;	 /* an image of the chain says what it is; else all leave it to the next */
 	unsigned depth;	 /* 0: it is in the image itself, 1: in its backing image... */
 	bool has_offset; /* whether .offset is where it lies in that image's file */
 	u64 offset;

@@ -23,7 +23,7 @@ struct command {
 };
 
 extern const struct command *const commands[]; /* NULL-ended; src/cli/commands.c */
-extern const struct command command_run, command_doctor;
+extern const struct command command_run, command_doctor, command_img;
 
 /* "sundog: cause; cure" on stderr; returns the exit status that fits e->code. */
 int err_report(const struct err *e);

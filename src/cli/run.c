@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/config.h"
+#include "cli/dryrun.h"
 #include "cli/lists.h"
 #include "cli/options.h"
 #include "cli/signals.h"
@@ -18,45 +20,55 @@ struct run_args {
 	struct machine_cfg cfg;
 	struct strlist modules, devices, disks, rest;
 	const char *trace, *trace_file;
-	bool help;
+	struct config config;
+	bool help, dry_run, json;
 };
 
 #define CFG(member) offsetof(struct run_args, cfg.member)
 
 static const struct option options[] = {
-	{"kernel", "FILE", "what to boot: bzImage, multiboot or PVH ELF", OPTION_STR, CFG(kernel)},
-	{"initrd", "FILE", "the initial RAM disk", OPTION_STR, CFG(initrd)},
+	{"kernel", "FILE", "what to boot: bzImage, multiboot or PVH ELF", OPTION_STR, CFG(kernel),
+	 .path = ""},
+	{"initrd", "FILE", "the initial RAM disk", OPTION_STR, CFG(initrd), .path = ""},
 	{"append", "TEXT", "add to the default kernel command line", OPTION_STR, CFG(append)},
 	{"cmdline", "TEXT", "the whole kernel command line, instead of the default", OPTION_STR,
 	 CFG(cmdline)},
 	{"module", "FILE[=TEXT]", "a multiboot module and its command line; may be repeated",
-	 OPTION_LIST, offsetof(struct run_args, modules)},
+	 OPTION_LIST, offsetof(struct run_args, modules), .path = ""},
 	{"memory", "SIZE", "guest memory (default: 512M)", OPTION_SIZE, CFG(memory)},
 	{"cpus", "N", "number of CPUs (default: 1)", OPTION_NUM, CFG(nr_cpus)},
 	{"cpu", "MODEL", "CPU model (default: x86-64-v2; v3, max...); \"help\" lists them",
 	 OPTION_STR, CFG(cpu)},
 	{"engine", "NAME[,KEY=VALUE]...",
 	 "what runs the guest's instructions (default: auto);\n\"help\" lists them", OPTION_STR,
-	 CFG(engine)},
+	 CFG(engine), .first = "name"},
 	{"console", "WHERE", "the first serial port: stdio (default), pty, file:PATH, none",
-	 OPTION_STR, CFG(console)},
+	 OPTION_STR, CFG(console), .path = "file:"},
 	{"device", "NAME[,KEY=VALUE]...",
 	 "add a device, or change one that the board has;\n\"help\" lists them, \"NAME,help\" its "
 	 "keys;\n"
 	 "may be repeated",
-	 OPTION_LIST, offsetof(struct run_args, devices)},
+	 OPTION_LIST, offsetof(struct run_args, devices), .first = "name"},
 	{"disk", "FILE[,KEY=VALUE]...",
 	 "a disk: a raw or qcow2 image; \"help\" lists the keys;\nmay be repeated", OPTION_LIST,
-	 offsetof(struct run_args, disks)},
+	 offsetof(struct run_args, disks), .path = "", .first = "file",
+	 .path_keys = "backing overlay log"},
 	{"trace", "PATTERNS", "print matching events, like 'io_*,irq_*'; \"help\" lists them",
 	 OPTION_STR, offsetof(struct run_args, trace)},
 	{"trace-file", "FILE", "write them there instead of to standard error", OPTION_STR,
-	 offsetof(struct run_args, trace_file)},
+	 offsetof(struct run_args, trace_file), .path = ""},
 	{"stats", NULL, "print the engine's counters at the end", OPTION_FLAG, CFG(stats)},
 	{"no-reboot", NULL, "end when the guest reboots", OPTION_FLAG, CFG(no_reboot)},
 	{"gdb", "HOST:PORT", "wait for a debugger (default: localhost:1234)", OPTION_ADDR, CFG(gdb),
 	 "localhost:1234"},
-	{"help", NULL, "this text", OPTION_FLAG, offsetof(struct run_args, help)},
+	{"file", "FILE", "options from a YAML file (short: -f); what stands behind it counts more",
+	 OPTION_FILE, offsetof(struct run_args, config), .letter = 'f', .only_here = true},
+	{"dry-run", NULL, "print the machine as a file for --file instead of running it",
+	 OPTION_FLAG, offsetof(struct run_args, dry_run), .only_here = true},
+	{"json", NULL, "with --dry-run: as JSON", OPTION_FLAG, offsetof(struct run_args, json),
+	 .only_here = true},
+	{"help", NULL, "this text", OPTION_FLAG, offsetof(struct run_args, help),
+	 .only_here = true},
 	{NULL},
 };
 
@@ -132,7 +144,9 @@ static int check_args(struct run_args *a, struct err *e)
 	cfg->modules = a->modules.items;
 	cfg->devices = a->devices.items;
 	cfg->disks = a->disks.items;
-	return set_traces(a, e);
+	if (a->json && !a->dry_run)
+		return err_set(e, -EINVAL, "--json says how --dry-run prints; add that");
+	return a->dry_run ? 0 : set_traces(a, e);
 }
 
 static void say_engine(const struct machine *m)
@@ -209,18 +223,21 @@ static int run_main(int argc, char **argv)
 		;
 	else if (check_args(&a, &e))
 		status = err_report(&e);
+	else if (a.dry_run)
+		status = print_options(options, &a, a.json, stdout, &e) ? err_report(&e) : 0;
 	else
 		status = run_machine(&a.cfg);
 	strlist_free(&a.modules);
 	strlist_free(&a.devices);
 	strlist_free(&a.disks);
 	strlist_free(&a.rest);
+	config_free(&a.config);
 	return status;
 }
 
 const struct command command_run = {
 	.name = "run",
-	.usage = "[OPTION]... FILE",
+	.usage = "[OPTION]... [FILE]",
 	.doc = "boot a kernel in a virtual machine",
 	.options = options,
 	.help_tail = "Examples:\n"

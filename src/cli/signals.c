@@ -40,6 +40,8 @@ static void *watch_main(void *opaque)
 			return NULL;
 	}
 	term_restore();
+	if (w->before_death)
+		w->before_death(w->opaque);
 	die_of(sig);
 	return NULL;
 }

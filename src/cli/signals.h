@@ -17,6 +17,8 @@ struct machine;
 struct signal_watch {
 	/* NULL: it is being built, so there is nothing to end in order. */
 	_Atomic(struct machine *) machine;
+	void (*before_death)(void *opaque); /* on the thread, when no machine runs; or NULL */
+	void *opaque;
 	sigset_t set, old;
 	pthread_t thread;
 	atomic_bool done;
