@@ -168,8 +168,10 @@ int q_rc_get(struct qcow *q, u64 cluster, u64 *val)
 
 static void store(struct qcow *q, struct qpage *p, u64 i, u64 val)
 {
+	u32 len = 1u << q->refcount_order >> 3;
+
 	q_rc_store(p->data, q->refcount_order, i, val);
-	q_page_dirty(p, (u32)(i << q->refcount_order >> 3), 1u << q->refcount_order >> 3 | 1);
+	q_page_dirty(p, (u32)(i << q->refcount_order >> 3), len ? len : 1);
 	q->rb_dirty = true;
 }
 
