@@ -249,7 +249,9 @@ def convert_onto():
     check(blocks('over.qcow2') < MIB, f'{blocks("over.qcow2")} bytes are written')
     os.mkdir('d')
     img('convert', '-B', '../base.img', '-F', 'raw', 'new.img', 'd/over.qcow2')
-    same('new.img', 'd/over.qcow2')
+    qemu('compare', '-q', '-f', 'raw', '-F', 'qcow2', 'new.img', 'd/over.qcow2')
+    error(2, 'leads out of the folder', 'compare', 'd/over.qcow2', 'new.img')
+    img('compare', '--backing', 'base.img', 'd/over.qcow2', 'new.img')
 
 
 def convert_replace():
@@ -367,7 +369,7 @@ def resize_qcow2():
     for i, options in enumerate(OPTIONS):
         name = f'{i}.qcow2'
         img('convert', *joined(options), 'a.img', name)
-        img('resize', name, '+700M')
+        img('resize', name, '+70M')
         sound(name)
         same('a.img', name)
         img('resize', '--shrink', name, '1M')
@@ -411,12 +413,15 @@ def check_images():
     l2 = peek('ok.qcow2', peek('ok.qcow2', 40, 8), 8) & ~(1 << 63)
     last = peek('ok.qcow2', 0, 4)
     check(last == 0x514649fb, 'a qcow2')
-    # A cluster whose count is one too high; then one that nothing counts.
-    for name, count, status in (('leak', 2, 3), ('error', 0, 2)):
+    # A cluster that is counted and not used; then one that is used and not counted.
+    size = os.stat('ok.qcow2').st_size
+    first = next(n for n in range(64) if peek('ok.qcow2', l2 + 8 * n, 8))
+    used = (peek('ok.qcow2', l2 + 8 * first, 8) & 0x00fffffffffffe00) // 65536
+    for name, cluster, count, status in (('leak', (size + 65535) // 65536, 1, 3),
+                                         ('error', used, 0, 2)):
         path = f'{name}.qcow2'
         shutil.copyfile('ok.qcow2', path)
-        first = next(n for n in range(64) if peek(path, l2 + 8 * n, 8))
-        cluster = (peek(path, l2 + 8 * first, 8) & 0x00fffffffffffe00) // 65536
+        os.truncate(path, (size + 65535) // 65536 * 65536 + 65536)
         poke(path, refcounts + 2 * cluster, count.to_bytes(2, 'big'))
         check_case(path, status)
         img('check', '--repair', 'leaks' if name == 'leak' else 'all', path)
@@ -521,7 +526,7 @@ def bad_arguments():
 
 
 def bad_options():
-    error(2, 'cluster_size', 'create', '-o', 'cluster_size=5000', 'a.qcow2', '1M')
+    error(2, 'power of two', 'create', '-o', 'cluster_size=5000', 'a.qcow2', '1M')
     error(2, 'cluster_size', 'create', '-o', 'cluster_size=4M', 'a.qcow2', '1M')
     error(2, 'compat=9', 'create', '-o', 'compat=9', 'a.qcow2', '1M')
     error(2, 'did you mean', 'create', '-o', 'clustersize=4K', 'a.qcow2', '1M')

@@ -300,7 +300,7 @@ int qcow2_status(struct blk *b, u64 off, u64 len, struct blk_status *st)
 		return r;
 	*st = (struct blk_status){
 		.len = m.len,
-		.zero = m.kind == QK_ZERO || (m.kind == QK_BACKING && !q->has_backing),
+		.zero = m.kind == QK_ZERO,
 		.data = m.kind == QK_DATA || m.kind == QK_COMPRESSED,
 		.compressed = m.kind == QK_COMPRESSED,
 		.has_offset = m.kind == QK_DATA,
