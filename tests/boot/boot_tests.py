@@ -15,6 +15,7 @@ import time
 
 import crash_tests  # these register their tests
 import distro_tests
+import seed_tests
 import virtio_tests
 from guest import GuestError
 from harness import TESTS, TOP, Env, boot_test, check, run_script
