@@ -9,7 +9,7 @@ build="gcc libc6-dev meson ninja-build pkgconf libzydis-dev libyaml-dev libjanss
 guest="cpio gzip"
 distro="mmdebstrap fakeroot e2fsprogs fdisk qemu-utils"
 tests="libcmocka-dev python3 python3-jsonschema clang clang-format gdb binutils lz4
-	mmdebstrap xz-utils bzip2 genisoimage e2fsprogs fdisk qemu-utils"
+	mmdebstrap xz-utils bzip2 genisoimage openssh-client e2fsprogs fdisk qemu-utils"
 
 case ${1:-run} in
 build) want="$build" ;;

@@ -17,6 +17,7 @@ import crash_tests  # these register their tests
 import disk_tests
 import distro_tests
 import nvme_tests
+import seed_tests
 import virtio_tests
 from guest import Guest, GuestError
 from harness import TESTS, TOP, Env, boot_test, check, run_script

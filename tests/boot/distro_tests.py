@@ -31,8 +31,8 @@ class Debian(Guest):
     """A machine with Debian on its first disk, and root logged in."""
 
     def __init__(self, env, disk, *args, wait_login=True):
-        super().__init__([env.sundog, 'run', '--disk', disk, '--engine', env.engine, '--memory',
-                          '1G', *args], env.patience)
+        args = ['--disk', disk, '--memory', '1G', *args] if disk else args
+        super().__init__([env.sundog, 'run', '--engine', env.engine, *args], env.patience)
         if wait_login:
             self.login()
 

@@ -28,7 +28,6 @@ static struct control *control(void)
 		fprintf(stderr, "%s\n", e.msg);
 		exit(1);
 	}
-	c.plugged = json_object();
 	c.stop_timer = (struct timer){.fn = control_stop_now, .clock = CLOCK_HOST};
 	return &c;
 }
