@@ -6,10 +6,13 @@ PREFIX ?= /usr/local
 GUEST = $(BUILD)/guest
 RUN_FLAGS ?=
 CHECK_FLAGS ?=
+# For example --include build-essential,git --size 20G.
+DISTRO_FLAGS ?=
 # For example --quick, or --only fork,pipe.
 BENCH_FLAGS ?=
 
-.PHONY: all run check check-asan check-tsan bench fuzz soak soak-insn install deps clean guest
+.PHONY: all run check check-asan check-tsan bench fuzz soak soak-insn install deps clean guest \
+	distro
 
 all: $(BUILD)/build.ninja
 	@tools/deps.sh build
@@ -25,11 +28,16 @@ guest: $(BUILD)/build.ninja
 	@tools/fetch-guest.sh $(GUEST) cloud busybox
 	@tools/mkinitrd.sh $(GUEST)/initrd.img $(GUEST)/busybox/busybox
 
+# A whole Debian on a disk.
+distro:
+	@tools/deps.sh distro
+	@tools/mkdistro.sh $(DISTRO_FLAGS) $(GUEST)/debian.qcow2
+
 $(BUILD)/build.ninja:
 	@tools/deps.sh run
 	meson setup $(BUILD) --prefix $(PREFIX)
 
-# The second: all tests, the sanitizer builds included.
+# All tests, the sanitizer builds included.
 check:
 	@tools/deps.sh check
 	@python3 tools/check.py $(CHECK_FLAGS)

@@ -20,6 +20,8 @@ import threading
 import time
 from dataclasses import dataclass
 
+import img
+
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 MEMORY = 512
 CMDLINE = 'console=ttyS0 tsc=reliable quiet rdinit=/bench'
@@ -32,6 +34,10 @@ KINDS = {
 # Programs as Debian builds them, which nobody tunes for: in an image of their own.
 PROGRAMS = ['compile', 'gzip', 'hashmap', 'python', 'javascript', 'flac', 'lame']
 CLASSES = [name for names in KINDS.values() for name in names]
+# Reads of a virtio disk: cached on the host at depths 1 and 32, with O_DIRECT there, 1 MiB each.
+DISK = ['disk4k', 'disk4kdeep', 'disk4kdirect', 'disk1m']
+DISK_BLOCKS = 32768  # of 4 KiB; bench/guest/disk.c knows what is in them
+DISK_MODULES = 'virtio_pci,virtio_blk'
 OUTPUT = re.compile(r'^bench: output of (\w+): (\w+)$')
 RESULT = re.compile(r'^(\w+): ([0-9.]+) ns per [\w ]+$')
 CLOCK = re.compile(r'^bench: clock (\d+)$')
@@ -126,6 +132,10 @@ class Native:
                                os.path.dirname(images.bench), '/run/bench', '-p', *n,
                                *opts.programs])
 
+        if opts.disk:
+            # Not the CPU time, which a read spends waiting.
+            self.argvs.append([images.bench, f'-d{images.disk}', *n[1:], *opts.disk])
+
     def run(self, cpu):
         found = {}
         for argv in self.argvs:
@@ -156,6 +166,8 @@ def scaled(results, looks):
         own_guest, own_wall, own_used = between(looks[2 * i], looks[2 * i + 1])
         in_time = own_wall > own_guest * rate / 2
         share = own_used / own_wall if in_time else 0
+        if name in DISK:
+            share = 1  # who waits for a disk uses no CPU
         # The host's own counting may lag behind a class that is over in a moment.
         found[name] = ns * rate * (share or used / wall or 1)
     return found
@@ -164,17 +176,18 @@ def scaled(results, looks):
 class Guest:
     """A machine that boots the kernel, with the program as init."""
 
-    def __init__(self, name, opts, argv, append, images):
+    def __init__(self, name, opts, argv, append, images, disk_args=()):
         self.name, self.argv, self.append = name, argv, append
+        self.disk, self.disk_args = opts.disk, disk_args
         self.images = images
         self.classes, self.programs = opts.classes, opts.programs
         self.repeats = f'-n {opts.repeats}'
 
-    def boot(self, cpu, initrd, args, on_line=lambda pid, line: None):
+    def boot(self, cpu, initrd, args, on_line=lambda pid, line: None, more=()):
         """Seconds from start to end, CPU seconds, MiB beyond the guest's, and stderr."""
         with tempfile.TemporaryFile('w+') as err:
             start = time.monotonic()
-            argv = [*self.argv, initrd, self.append, f'{CMDLINE} -- {args}']
+            argv = [*self.argv, initrd, self.append, f'{CMDLINE} -- {args}', *more]
             proc = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                     stderr=err, text=True, errors='replace')
             watcher = Watcher(proc.pid, cpu)
@@ -195,7 +208,7 @@ class Guest:
                      ''.join(lines[-20:]) + err)
         return wall, usage.ru_utime + usage.ru_stime, watcher.memory, err
 
-    def measure(self, cpu, initrd, args):
+    def measure(self, cpu, initrd, args, more=()):
         """What the classes took, the MiB beyond the guest's, and stderr."""
         results, looks, lines = [], [], []
 
@@ -207,7 +220,7 @@ class Guest:
             elif clock:
                 looks.append((int(clock.group(1)), time.monotonic_ns(), vcpu_time(pid)))
 
-        _, _, memory, err = self.boot(cpu, initrd, args, on_line)
+        _, _, memory, err = self.boot(cpu, initrd, args, on_line, more)
         return {**scaled(results, looks), **outputs(lines)}, memory, err
 
     def run(self, cpu):
@@ -222,13 +235,16 @@ class Guest:
             args = ' '.join([self.repeats, *self.classes])
             results, found['memory'], _ = self.measure(cpu, self.images.initrd, args)
             found.update(results)
+        if self.disk:
+            args = ' '.join(['-d', self.repeats, *self.disk])
+            found.update(self.measure(cpu, self.images.disk_initrd, args, self.disk_args)[0])
         wall, used, _, err = self.boot(cpu, self.images.initrd, 'off')
         found['boot'], found['boot cpu'] = wall * 1e9, used * 1e9
         # A translator does not count what its code runs.
         m = re.search(r'(\d+)\s+instructions: run$', err, re.M)
         if m:
             found['mips'] = int(m.group(1)) / used / 1e6
-        missing = [n for n in self.classes + self.programs if n not in found]
+        missing = [n for n in self.classes + self.programs + self.disk if n not in found]
         if missing:
             sys.exit(f'{self.name} did not measure {", ".join(missing)}')
         return found
@@ -260,6 +276,23 @@ class Images:
     initrd: str
     tree: str = ''
     programs: str = ''
+    disk: str = ''
+    disk_initrd: str = ''
+
+
+def make_disk(images, guest, tmp):
+    """A file of numbered blocks, and an initrd with the drivers as modules."""
+    images.disk = os.path.join(tmp, 'disk.raw')
+    with open(images.disk, 'wb') as f:
+        for i in range(DISK_BLOCKS):
+            word = (i ^ 1) * 0x9e3779b97f4a7c15 & (1 << 64) - 1
+            f.write(word.to_bytes(8, 'little') * 512)
+        os.fsync(f.fileno())
+    images.disk_initrd = os.path.join(tmp, 'disk.img')
+    subprocess.run([os.path.join(TOP, 'tools', 'mkinitrd.sh'), '-m',
+                    os.path.join(guest, 'cloud', 'modules') + ':' + DISK_MODULES,
+                    images.disk_initrd, os.path.join(guest, 'busybox', 'busybox'),
+                    images.bench + ':bench'], check=True)
 
 
 def make_images(opts, tmp):
@@ -274,6 +307,8 @@ def make_images(opts, tmp):
         images.programs = os.path.join(tmp, 'programs.img')
         subprocess.run([os.path.join(TOP, 'bench', 'image.sh'), images.tree, images.bench,
                         images.programs], check=True)
+    if opts.disk:
+        make_disk(images, guest, tmp)
     return images
 
 
@@ -291,12 +326,17 @@ def machines(opts, images):
                 qemu, '-accel', 'tcg', '-cpu', cpu, '-M', 'q35', '-m', str(MEMORY), '-smp', '1',
                 '-nodefaults', '-display', 'none', '-serial', 'stdio', '-no-reboot',
                 '-name', 'bench,debug-threads=on', '-kernel', kernel, '-initrd'],
-                '-append', images)
+                '-append', images, [arg for i, cache in enumerate(('writeback', 'none'))
+                                    for arg in ('-drive', f'file={images.disk},format=raw,'
+                                                f'if=none,id=d{i},readonly=on,cache={cache}',
+                                                '-device', f'virtio-blk-pci,drive=d{i}')])
     for engine in opts.engine or engines(sundog):
         if usable(sundog, engine, kernel):
             yield Guest(engine, opts, [
                 sundog, 'run', kernel, '--engine', engine, '--stats', '--memory', f'{MEMORY}M',
-                '--no-reboot', '--initrd'], '--cmdline', images)
+                '--no-reboot', '--initrd'], '--cmdline', images,
+                [arg for cache in ('writeback', 'none')
+                 for arg in ('--disk', f'{images.disk},format=raw,ro,cache={cache}')])
 
 
 # --- the table ----------------------------------------------------------------------------------
@@ -343,10 +383,10 @@ def table(medians, out):
             line(label, cells, ['' if v is None else f'{v:.3g}x' for v in values])
 
     line('', names, [f'{n}:{b}' for n, b in against])
-    for kind, rows in (*KINDS.items(), ('program', PROGRAMS)):
+    for kind, rows in (*KINDS.items(), ('program', PROGRAMS), ('disk', DISK)):
         for r in rows:
             row(r, [r])
-        if kind in ('integer', 'fp', 'program'):
+        if kind in ('integer', 'fp', 'program', 'disk'):
             row(f'= {kind} geomean', rows)
     row('boot', ['boot'])
     row('boot, CPU time', ['boot cpu'])
@@ -389,25 +429,34 @@ def main():
     p.add_argument('--quick', action='store_true', help='one round, three repeats')
     p.add_argument('--repeats', type=int, default=7, help='of each class in one run')
     p.add_argument('--only', type=lambda s: s.split(','), default=[], metavar='CLASS,...',
-                   help='of ' + ', '.join(CLASSES + PROGRAMS))
+                   help='of ' + ', '.join(CLASSES + PROGRAMS + DISK))
     p.add_argument('--engine', action='append', help='only this one; may be repeated')
     p.add_argument('--no-pin', action='store_true', help='leave the vCPU threads to the host')
+    p.add_argument('--images', action='store_true', help='only conversions of disk images')
     p.add_argument('--json', action='store_true', help='print medians as JSON')
     opts = p.parse_args()
-    unknown = [n for n in opts.only if n not in CLASSES + PROGRAMS]
+    unknown = [n for n in opts.only if n not in CLASSES + PROGRAMS + DISK]
     if unknown:
-        p.error(f'no class {unknown[0]}; there are {", ".join(CLASSES + PROGRAMS)}')
+        p.error(f'no class {unknown[0]}; there are {", ".join(CLASSES + PROGRAMS + DISK)}')
     opts.classes = [n for n in CLASSES if not opts.only or n in opts.only]
     opts.programs = [n for n in PROGRAMS if not opts.only or n in opts.only]
+    opts.disk = [n for n in DISK if not opts.only or n in opts.only]
     if opts.quick:
         opts.rounds, opts.repeats = 1, 3
-    with tempfile.TemporaryDirectory() as tmp:
-        medians = measure(opts, list(machines(opts, make_images(opts, tmp))))
+    medians = converted = {}
+    if not opts.images:
+        with tempfile.TemporaryDirectory() as tmp:
+            medians = measure(opts, list(machines(opts, make_images(opts, tmp))))
+    if not opts.only:
+        with tempfile.TemporaryDirectory(dir='/var/tmp') as tmp:  # a disk, not memory
+            converted = img.measure(opts.build, opts.rounds, tmp, progress)
     if opts.json:
-        json.dump(medians, sys.stdout, indent=1)
+        json.dump({**medians, 'convert': converted}, sys.stdout, indent=1)
         print()
     else:
-        table(medians, sys.stdout)
+        if medians:
+            table(medians, sys.stdout)
+        img.table(converted, sys.stdout)
     return 0
 
 

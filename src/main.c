@@ -28,7 +28,7 @@ static void hold_standard_fds(void)
 
 static int unknown_command(const char *name)
 {
-	const char *names[16], *near;
+	const char *names[64], *near;
 	struct err e;
 	size_t n = 0;
 
@@ -53,6 +53,15 @@ static const struct command *find_command(const char *name)
 	return NULL;
 }
 
+/* "sundog help img create" is "sundog img create --help". */
+static int help_on(int argc, char **argv)
+{
+	const struct command *c = find_command(argv[0]);
+	char *args[] = {argc > 1 ? argv[1] : "--help", "--help"};
+
+	return c ? c->run(argc > 1 ? 2 : 1, args) : unknown_command(argv[0]);
+}
+
 int main(int argc, char **argv)
 {
 	const struct command *c;
@@ -68,13 +77,8 @@ int main(int argc, char **argv)
 		puts("sundog " SUNDOG_VERSION);
 		return 0;
 	}
-	if (strcmp(argv[1], "help") == 0 && argc > 2) {
-		c = find_command(argv[2]);
-		if (!c)
-			return unknown_command(argv[2]);
-		print_command_help(c, stdout);
-		return 0;
-	}
+	if (strcmp(argv[1], "help") == 0 && argc > 2)
+		return help_on(argc - 2, argv + 2);
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
 	    strcmp(argv[1], "help") == 0) {
 		print_help(stdout);

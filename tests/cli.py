@@ -84,6 +84,37 @@ def write(folder, name, data):
     return path
 
 
+def config_files(tmp, exit_kernel):
+    """A machine from a file; the command line counts more; --dry-run prints what -f takes."""
+    global failures
+    write(tmp, 'kernel', open(exit_kernel, 'rb').read())
+    vm = write(tmp, 'vm.yaml', b'kernel: kernel\nmemory: 64M\nno-reboot: true\n'
+               b'device: [{name: isa-debug-exit, iobase: 0xf4}]\n')
+    texts = [run('run', '-f', vm, '--cpus', '2', '--dry-run', *form).stdout
+             for form in ([], ['--json'])]
+    again = [run('run', '--file', write(tmp, 'again', t.encode()), '--dry-run').stdout
+             for t in texts]
+    machine = json.loads(texts[1])
+    if (again != [texts[0], texts[0]] or machine['cpus'] != 2 or machine['memory'] != 64 << 20 or
+            machine['kernel'] != os.path.join(tmp, 'kernel')):
+        failures += 1
+        print('a printed machine is not what was asked for:', texts, again)
+    p = run('run', '-f', vm, '--engine', 'interp')
+    if p.returncode != 33:
+        failures += 1
+        print(f'run -f vm.yaml: status {p.returncode}, expected 33: {p.stderr}')
+    expect(2, 'two things to boot', 'run', '-f', vm, 'other')
+    expect(2, 'add that', 'run', '-f', vm, '--json')
+    expect(2, "bad.yaml:2:1: unknown key memroy; did you mean memory?", 'run', '-f',
+           write(tmp, 'bad.yaml', b'cpus: 1\nmemroy: 1G\n'))
+    expect(2, 'is it a text file?', 'run', '-f', write(tmp, 'binary', b'\x7fELF\0\xff'))
+    expect(2, 'for the command line only', 'run', '-f', write(tmp, 'h.yaml', b'help: true'))
+    expect(3, 'No such file', 'run', '-f', tmp + '/none')
+    expect(3, 'Is a directory', 'run', '-f', tmp)
+    expect(3, 'larger than', 'run', '-f', '/dev/zero')
+    expect(2, 'needs a value', 'run', '-f')
+
+
 def main():
     expect(2, 'did you mean run?', 'rnu')
     expect(2, '--help', 'frobnicate')
@@ -130,7 +161,9 @@ def main():
         # A multiboot kernel that halts: a good input for what is wrong elsewhere.
         good = write(tmp, 'good', multiboot(b'\xf4\xeb\xfd'))
         # mov al, 0x10; out 0xf4, al
-        forbidden_code(write(tmp, 'exit', multiboot(b'\xb0\x10\xe6\xf4\xf4')))
+        exit_kernel = write(tmp, 'exit', multiboot(b'\xb0\x10\xe6\xf4\xf4'))
+        forbidden_code(exit_kernel)
+        config_files(tmp, exit_kernel)
         expect(3, 'No such file', 'run', good, '--module', os.path.join(tmp, 'none'))
         expect(2, 'CPU', 'run', good, '--cpus', '4000')
         expect(2, '1 to 8', 'run', good, '--cpus', '9')

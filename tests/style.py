@@ -93,7 +93,27 @@ def manual(build):
         told = set(re.findall(r'^\*--([a-z-]+)\*', section.group(1), re.M)) if section else set()
         bad += [f'docs/sundog.1.scd: {command} --{o} is missing' for o in sorted(listed - told)]
         bad += [f'docs/sundog.1.scd: {command} has no --{o}' for o in sorted(told - listed)]
-    return bad
+    return bad + manual_of_img(os.path.join(TOP, build, 'sundog'))
+
+
+def manual_of_img(sundog):
+    """The same for each subcommand of img, whose manual has a section of common options."""
+    def output(*args):
+        return subprocess.run([sundog, 'img', *args], check=True, stdout=subprocess.PIPE,
+                              text=True).stdout
+
+    name = 'docs/sundog-img.1.scd'
+    sections = dict(re.findall(r'^# ([A-Z ]+)\n(.*?)(?=^# |\Z)', read(name), re.M | re.S))
+    told = {s: set(re.findall(r'^\*--([a-z-]+)\*', text, re.M)) for s, text in sections.items()}
+    common, used, bad = told['COMMON OPTIONS'], set(), []
+    listing = output('--help').split('Commands:\n')[1].split('\n\n')[0]
+    for command in re.findall(r'^  ([a-z]+) ', listing, re.M):
+        listed = set(re.findall(r'^  --([a-z-]+)', output(command, '--help'), re.M))
+        own = told.get(command.upper(), set())
+        used |= listed
+        bad += [f'{name}: {command} --{o} is missing' for o in sorted(listed - own - common)]
+        bad += [f'{name}: {command} has no --{o}' for o in sorted(own - listed)]
+    return bad + [f'{name}: nothing has --{o}' for o in sorted(common - used)]
 
 
 TESTS = {'format': fmt, 'headers': headers, 'heads': heads,

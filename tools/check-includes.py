@@ -24,15 +24,18 @@ ROOMS = {
     'engine/*': {'engine/*', 'engine/soft', 'isa/x86', 'sundog'},  # each its own, see check()
     'dev': {'dev', 'sundog'},
     'block': {'block', 'sundog'},
+    'fs': {'fs', 'sundog'},
     'net': {'net', 'sundog'},
     'board': {'board', 'board/boot', 'dev', 'block', 'net', 'chardev', 'sundog'},
-    'board/boot': {'board', 'board/boot', 'dev', 'isa/x86', 'sundog'},
+    'board/boot': {'board', 'board/boot', 'dev', 'fs', 'isa/x86', 'sundog'},
     'debug': {'debug', 'isa/x86', 'sundog'},
-    'cli': {'cli', 'board', 'block', 'net', 'chardev', 'debug', 'sundog'},
+    'control': {'control', 'sundog'},
+    'cli': {'cli', 'board', 'board/boot', 'block', 'net', 'chardev', 'control', 'debug',
+            'sundog'},
     '': {'cli', 'sundog'},  # src/main.c
 }
 # A unit test may look at whatever its own file may, and at these.
-FOR_TESTS = {'isa/x86': {'engine', 'engine/*', 'engine/soft'}}
+FOR_TESTS = {'isa/x86': {'engine', 'engine/*', 'engine/soft'}, 'fs': {'dev'}}
 
 
 def room_of(path):

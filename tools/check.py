@@ -194,6 +194,10 @@ def soak_tests(opts):
                 os.path.join(opts.build, 'sundog'), '--repeat', '50',
                 *[a for e in engines for a in ('--engine', e)], 'ipi', 'kills', 'smp', 'storm'],
                7200, weight=5)
+    yield Test('soak: mad drivers of virtio and NVMe',
+               [os.path.join(TOP, 'tests', 'guest', 'run.py'), '--sundog',
+                os.path.join(opts.build, 'sundog'), '--repeat', '300',
+                *[a for e in engines for a in ('--engine', e)], 'rings'], 7200, weight=5)
     hostile = os.path.join(opts.build, 'tests', 'hostile')
     for engine in engines:
         yield Test(f'soak: hostile guests on {engine} --seed {seed}',

@@ -1,18 +1,22 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Install the Debian packages that a make target needs: deps.sh build|run|check|fuzz|bench
+# Install the Debian packages that a make target needs: deps.sh build|run|distro|check|fuzz|bench
 set -eu
 
-build="gcc libc6-dev meson ninja-build pkgconf libzydis-dev liburing-dev acpica-tools scdoc"
+build="gcc libc6-dev meson ninja-build pkgconf libzydis-dev libyaml-dev libjansson-dev
+	libarchive-dev liburing-dev libext2fs-dev libseccomp-dev zlib1g-dev acpica-tools scdoc"
 guest="cpio gzip"
-tests="libcmocka-dev python3 clang clang-format gdb binutils lz4 mmdebstrap xz-utils bzip2 qemu-utils"
+distro="mmdebstrap fakeroot e2fsprogs fdisk qemu-utils"
+tests="libcmocka-dev python3 python3-jsonschema clang clang-format gdb binutils lz4
+	mmdebstrap xz-utils bzip2 genisoimage e2fsprogs fdisk qemu-utils"
 
 case ${1:-run} in
 build) want="$build" ;;
 run) want="$build $guest" ;;
-check | fuzz) want="$build $guest $tests" ;;
-bench) want="$build $guest python3 qemu-system-x86 mmdebstrap xz-utils bzip2" ;;
-*) echo "usage: $0 build|run|check|fuzz|bench" >&2; exit 2 ;;
+distro) want="$distro" ;;
+check | fuzz) want="$build $guest $distro $tests" ;;
+bench) want="$build $guest python3 qemu-system-x86 qemu-utils mmdebstrap xz-utils bzip2" ;;
+*) echo "usage: $0 build|run|distro|check|fuzz|bench" >&2; exit 2 ;;
 esac
 
 have() { # PACKAGE: installed, or its program there by other means
@@ -22,8 +26,11 @@ have() { # PACKAGE: installed, or its program there by other means
 	acpica-tools) command -v iasl ;;
 	qemu-system-x86) command -v qemu-system-x86_64 ;;
 	xz-utils) command -v xz ;;
+	e2fsprogs) PATH=$PATH:/sbin command -v mke2fs ;;
+	fdisk) PATH=$PATH:/sbin command -v sfdisk ;;
+	qemu-utils) command -v qemu-img ;;
 	gcc | meson | scdoc | cpio | gzip | bzip2 | python3 | clang | clang-format | gdb | lz4 | \
-		mmdebstrap) command -v "$1" ;;
+		mmdebstrap | fakeroot) command -v "$1" ;;
 	*) dpkg-query -W -f '${db:Status-Status}\n' "$1" 2>/dev/null | grep -x installed ;;
 	esac >/dev/null 2>&1
 }

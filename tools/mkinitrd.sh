@@ -1,10 +1,17 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Make an initrd around BusyBox, without root, the same bytes each time:
-#   mkinitrd.sh OUT BUSYBOX [HOSTFILE:GUESTPATH]...
-# /init runs /script if there is one, else a shell on the console; then it powers off.
+#   mkinitrd.sh [-m DIR:MODULE[,MODULE]...] OUT BUSYBOX [HOSTFILE:GUESTPATH]...
+# /init loads the kernel modules, with what they depend on, out of DIR (a kernel's modules); it
+# runs /script if there is one, else a shell on the console; then it powers off.
 set -eu
 
+modules=
+if [ "$1" = -m ]; then
+	modules=${2#*:}
+	module_dir=${2%%:*}
+	shift 2
+fi
 out=$1
 busybox=$2
 shift 2
@@ -26,6 +33,9 @@ mount -t sysfs none /sys
 mount -t devtmpfs none /dev 2>/dev/null
 mkdir -p /dev/pts
 mount -t devpts none /dev/pts 2>/dev/null
+for module in /modules/*.ko; do
+	[ ! -e "$module" ] || insmod "$module"
+done
 cd /root
 if [ -e /script ]; then
 	sh /script
@@ -42,6 +52,23 @@ for pair; do
 	to=$root/${pair#*:}
 	mkdir -p "$(dirname "$to")"
 	cp "${pair%%:*}" "$to"
+done
+
+# The file of a module, after those of what it depends on; what is built in has none.
+module_files() { (
+	file=$(find "$module_dir" -name "$(echo "$1" | sed 's/[-_]/[-_]/g').ko" | head -n 1)
+	[ -n "$file" ] || exit 0
+	for need in $(tr '\0' '\n' <"$file" | sed -n 's/^depends=//p' | tr , ' '); do
+		module_files "$need"
+	done
+	echo "$file"
+); }
+count=100
+mkdir "$root/modules"
+for file in $(for module in $(echo "$modules" | tr , ' '); do module_files "$module"; done |
+	awk '!seen[$0]++'); do
+	cp "$file" "$root/modules/$count-$(basename "$file")"
+	count=$((count + 1))
 done
 chmod 755 "$root"
 find "$root" -exec touch -h -d @0 {} +

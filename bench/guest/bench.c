@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 /*
- * bench.c - runs and times the classes: bench [-c] [-p] [-n REPEATS] [CLASS...]
+ * bench.c - runs and times the classes: bench [-c] [-p] [-d[FILE]] [-n REPEATS] [CLASS...]
  *
  * Prints "name: ns per unit" for each class, the median of its repeats, and at the end
  * "bench: done".  With -c it is CPU time, of children too: on a busy host, but not in a guest,
  * whose kernel does not know when its CPU was away.  With -p the classes are programs, in a tree
- * that has them.  A wrong result ends it with status 1.  As a guest's init it powers off when it
- * has done, and what the kernel's command line has behind "--" are its arguments; the argument
- * "off" alone powers off at once.
+ * that has them; with -d they are reads of disks, natively of FILE.  A wrong result ends it with
+ * status 1.  As a guest's init it powers off when it has done, and what the kernel's command line
+ * has behind "--" are its arguments; the argument "off" alone powers off at once.
  */
 #include <errno.h>
 #include <sched.h>
@@ -33,6 +33,7 @@ enum { MIN_REPEATS = 3 };
 static const struct bench *const tables[] = {os_benches, int_benches, fp_benches, mem_benches,
 					     NULL};
 static const struct bench *const program_tables[] = {program_benches, NULL};
+static const struct bench *const disk_tables[] = {disk_benches, NULL};
 
 static bool cpu_time, programs;
 
@@ -145,16 +146,24 @@ static bool wanted(const char *name, char **names)
 
 int main(int argc, char **argv)
 {
+	const struct bench *const *table = tables;
 	unsigned repeats = 7;
 	int option;
 
-	while ((option = getopt(argc, argv, "cpn:")) != -1) {
+	while ((option = getopt(argc, argv, "cpd::n:")) != -1) {
 		if (option == 'n')
 			repeats = (unsigned)strtoul(optarg, NULL, 10);
 		cpu_time |= option == 'c';
 		programs |= option == 'p';
+		if (option == 'p')
+			table = program_tables;
+		if (option == 'd') {
+			table = disk_tables;
+			disk_file = optarg;
+		}
 		if (option == '?' || !repeats || repeats > MAX_REPEATS) {
-			fprintf(stderr, "usage: bench [-c] [-p] [-n 1...%d] [CLASS...]\n",
+			fprintf(stderr,
+				"usage: bench [-c] [-p] [-d[FILE]] [-n 1...%d] [CLASS...]\n",
 				MAX_REPEATS);
 			return 2;
 		}
@@ -162,7 +171,7 @@ int main(int argc, char **argv)
 	if (argv[optind] && strcmp(argv[optind], "off") == 0)
 		finish(0);
 	stay_on_this_cpu();
-	for (const struct bench *const *t = programs ? program_tables : tables; *t; t++)
+	for (const struct bench *const *t = table; *t; t++)
 		for (const struct bench *b = *t; b->name; b++)
 			if (wanted(b->name, argv + optind))
 				measure(b, repeats);

@@ -20,8 +20,10 @@ struct bench {
 	void (*setup)(void); /* not timed; or NULL */
 };
 
-extern const struct bench int_benches[], fp_benches[], mem_benches[],
-	os_benches[], program_benches[]; /* name NULL ends */
+extern const struct bench int_benches[], fp_benches[], mem_benches[], os_benches[],
+	program_benches[], disk_benches[]; /* name NULL ends */
+
+extern const char *disk_file; /* natively: what the disk benches read; NULL: disks */
 
 /* Print a checksum of what a program has put out. */
 void program_output(const char *name);

@@ -92,6 +92,19 @@ void as_store(struct addrspace *as, u64 addr, u64 val, unsigned size);
 void *as_ram(struct addrspace *as, u64 addr, size_t len, bool write);
 
 /*
+ * The same for who looks up many addresses: all of the RAM (or ROM) around addr.  A board
+ * does not unmap RAM while it has devices, so they may keep it.
+ */
+struct ram_window {
+	gpa_t base;
+	u64 size;
+	u8 *host;
+	bool writable;
+};
+
+bool as_ram_window(struct addrspace *as, u64 addr, struct ram_window *w);
+
+/*
  * What devices use.  RAM only (a device cannot DMA into a device): all of
  * [addr, addr + len) or -EFAULT and nothing at all.  Guest memory changes under
  * you: read a descriptor once into a local, then check and use the local.  The device

@@ -94,6 +94,7 @@ struct blk_status {
 	bool zero; /* reads as zeroes */
 	bool data; /* there are bytes in a file: this image's or one behind it */
 	bool compressed;
+	bool present;	 /* an image of the chain says what it is; else all leave it to the next */
 	unsigned depth;	 /* 0: it is in the image itself, 1: in its backing image... */
 	bool has_offset; /* whether .offset is where it lies in that image's file */
 	u64 offset;
@@ -158,5 +159,7 @@ int blk_close(struct blk *b, struct err *e);
 void blk_add(struct machine *m, struct blk *b);
 void blk_remove(struct machine *m, struct blk *b);
 struct blk *blk_find(struct machine *m, const char *id); /* NULL: no such disk */
+/* The one behind b, or the first for NULL.  The loop's thread, on which disks come and go. */
+struct blk *blk_next(struct machine *m, const struct blk *b);
 
 #endif

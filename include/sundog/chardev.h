@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * chardev.h - a stream of bytes between a device and the outside: stdio, pty, file, none.
+ * chardev.h - a stream of bytes between a device and the outside: stdio, pty, socket, file, none.
  *
  * Output never blocks a vCPU: chardev_write() takes what fits its buffer and returns how
  * much; a device that has more waits for .writable.  Input is pulled: the backend asks
@@ -30,7 +30,8 @@ struct chardev_client {
 	void *opaque;
 };
 
-/* spec: "stdio", "pty", "file:PATH", "none", "null".  Console escapes only on a terminal. */
+/* spec: "stdio", "pty", "file:PATH", "socket:PATH", "none", "null".  Console escapes only on a
+ * terminal. */
 struct chardev *chardev_open(struct machine *m, const char *spec, struct err *e);
 void chardev_close(struct chardev *c); /* flushes what a reader still takes, bounded in time */
 

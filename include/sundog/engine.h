@@ -12,12 +12,11 @@
 #ifndef SUNDOG_ENGINE_H
 #define SUNDOG_ENGINE_H
 
-#include <stdio.h>
-
 #include "sundog/addrspace.h"
 #include "sundog/debug.h"
 #include "sundog/irq.h"
 
+struct counter_sink; /* counters.h */
 struct err;
 struct param;
 struct machine;
@@ -145,8 +144,8 @@ struct engine_ops {
 	int (*set_debug)(struct vcpu *cpu, const struct debug_req *req);
 	const struct lapic_ops *lapic; /* NULL: the one in src/dev/intc */
 
-	/* Optional: counters for people, a line each; no vCPU is in run(). */
-	void (*stats)(struct machine *m, FILE *f);
+	/* Optional: its counters, one by one; no vCPU is in run(). */
+	void (*stats)(struct machine *m, struct counter_sink *to);
 };
 
 extern const struct engine_ops *const engines[]; /* src/engine/engines.c, NULL-ended */

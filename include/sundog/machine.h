@@ -24,6 +24,7 @@ struct machine_cfg {
 	const char *const *modules;			/* multiboot: NULL-ended, or NULL */
 	const char *const *devices;			/* --device specs, NULL-ended, or NULL */
 	const char *const *disks;			/* --disk specs, NULL-ended, or NULL */
+	int seed_fd; /* above 0: what a first boot is told, one more disk; borrowed */
 	bool no_reboot;
 	bool stats;	 /* print the engine's counters at the end */
 	u64 seed;	 /* 0: from the host */
@@ -80,6 +81,7 @@ struct machine {
 	struct machine_core *core;
 	bool engine_ready, board_built; /* what machine_free() has to undo */
 	struct machine_hooks hooks;	/* set before machine_start() */
+	struct control *control;	/* src/control/; NULL: none.  Set before machine_start() */
 	bool start_paused; /* a debugger gets the first word: set before machine_start() */
 	_Atomic u64 guest_errors;
 
@@ -97,8 +99,11 @@ struct board {
 	int (*reset)(struct machine *m, struct err *e);
 	/* The guest asks for a reset: because it has crashed?  Then it ends, status 5; or NULL. */
 	bool (*crashed)(struct machine *m);
-	/* As if somebody pressed it; any thread, holding no device's lock.  NULL: there is none. */
-	void (*power_button)(struct machine *m);
+	/*
+	 * As if somebody pressed it; any thread, holding no device's lock.  False: the guest does
+	 * not listen to it.  NULL: there is none.
+	 */
+	bool (*power_button)(struct machine *m);
 	struct irq_line (*irq)(struct machine *m, unsigned gsi); /* an input of its controllers */
 	/* A local APIC message (MSI, IOAPIC): 0xfee00000 form. */
 	void (*msi)(struct machine *m, const struct msi_msg *msg);
@@ -139,6 +144,13 @@ void machine_hold_vcpu(struct vcpu *cpu, bool hold);
 void machine_request_pause(struct machine *m);
 void machine_request_reset(struct machine *m); /* the vCPU that asks runs no further */
 void machine_request_shutdown(struct machine *m, int exit_code); /* process exit status */
+/* The same, with a word for who wants it, for the event "shutdown"; a string constant. */
+void machine_request_end(struct machine *m, int exit_code, const char *reason);
+/*
+ * Press the power button; any thread, holding no device's lock.  False: there is none, the guest
+ * does not listen to it, or the machine does not run.
+ */
+bool machine_power_button(struct machine *m);
 /* Exit statuses of the process; a debug-exit device makes its own. */
 enum {
 	EXIT_GUEST_OFF,

@@ -156,6 +156,11 @@ void blk_remove(struct machine *m, struct blk *b)
 	unlock(&m->lock);
 }
 
+struct blk *blk_next(struct machine *m, const struct blk *b)
+{
+	return b ? b->next : m->disks;
+}
+
 struct blk *blk_find(struct machine *m, const char *id)
 {
 	struct blk *b;

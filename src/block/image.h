@@ -9,8 +9,6 @@
 
 #include "sundog/block.h"
 
-struct blk_format;
-
 enum blk_prealloc { PREALLOC_OFF, PREALLOC_METADATA, PREALLOC_FALLOC, PREALLOC_FULL };
 
 struct blk_create {
@@ -80,8 +78,11 @@ int blk_set_backing(struct blk *b, const char *name, const char *format, struct 
 /* cluster-sized and aligned, but for the disk's end; -EOPNOTSUPP: the format cannot. */
 int blk_write_compressed(struct blk *b, u64 off, const void *buf, size_t len) must_check;
 /* The unit in which space is given out, bytes; 0: none to speak of. */
-u32 blk_cluster_size(const struct blk *b);
+u32 blk_cluster_size(struct blk *b);
 
-const char *const *blk_format_names(void); /* NULL-ended */
+const char *blk_format_at(unsigned i); /* the names of all formats; NULL: there are no more */
+
+/* Where a name in an image leads: relative ones to the image's folder.  free() it. */
+char *blk_path_beside(const char *image, const char *name);
 
 #endif

@@ -19,6 +19,7 @@
 
 #include "block/core.h"
 #include "sundog/clock.h"
+#include "sundog/control.h"
 
 enum {
 	MAX_PIECES = 8,
@@ -339,6 +340,22 @@ static int start(struct blk_core *c, struct blk_req *req)
 
 /* --- what waits for room ---------------------------------------------------------------------- */
 
+static void tell_error(const struct blk_core *c, const struct blk_req *req, int res)
+{
+	static const char *const names[] = {
+		[BLK_READ] = "read",
+		[BLK_WRITE] = "write",
+		[BLK_FLUSH] = "flush",
+		[BLK_DISCARD] = "discard",
+		[BLK_WRITE_ZEROES] = "write-zeroes",
+	};
+	struct control_note note = {
+		.device = blk_id(c->blk), .operation = names[req->op], .reason = strerror(-res)};
+
+	if (c->machine && res < 0)
+		control_event(c->machine, CONTROL_DISK_ERROR, &note);
+}
+
 static bool stops_machine(const struct blk_core *c, int res)
 {
 	switch (c->blk->cfg->on_error) {
@@ -382,6 +399,7 @@ static void give_back(struct blk_req *req, int res)
 
 static void finish(struct blk_core *c, struct blk_req *req, int res)
 {
+	tell_error(c, req, res);
 	if (!stops_machine(c, res) || stop_for(c, req, res) != BLK_PENDING)
 		give_back(req, res);
 }
@@ -514,6 +532,7 @@ int blk_submit(struct blk *b, struct blk_req *req)
 	if (c->throttle.on && c->machine && must_wait(c, req))
 		return BLK_PENDING;
 	r = start(c, req);
+	tell_error(c, req, r);
 	return stops_machine(c, r) ? stop_for(c, req, r) : r;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* disks.c - the disks of --disk: opened before all devices, closed after them. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -11,14 +12,19 @@
 
 enum { MAX_DISKS = 64 };
 
+#define SEED "cloud-init seed,id=seed,serial=cidata,format=raw,ro,lock=off"
+
 struct pc_disk {
 	struct blk_spec spec;
 	char id[16]; /* where the user gave none */
 	struct blk *blk;
 };
 
-static int open_disk(struct pc *pc, struct pc_disk *d, unsigned n, const char *text, struct err *e)
+/* The next one; fd is 0, or what to open instead of the file that text names. */
+static int open_disk(struct pc *pc, const char *text, int fd, struct err *e)
 {
+	unsigned n = pc->nr_disks++;
+	struct pc_disk *d = &pc->disks[n];
 	int r = blk_spec_parse(&d->spec, text, e);
 
 	if (r)
@@ -30,6 +36,11 @@ static int open_disk(struct pc *pc, struct pc_disk *d, unsigned n, const char *t
 	if (!*d->spec.cfg.id || blk_find(pc->m, d->spec.cfg.id))
 		return err_set(e, -EINVAL, "%s: id '%s' is %s; give another", d->spec.cfg.file,
 			       d->spec.cfg.id, *d->spec.cfg.id ? "taken" : "empty");
+	if (fd) {
+		d->spec.cfg.fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+		if (d->spec.cfg.fd < 0)
+			return err_set(e, -errno, "too many open files; see ulimit -n");
+	}
 	d->blk = blk_open(&d->spec.cfg, e);
 	if (!d->blk)
 		return e->code;
@@ -44,28 +55,49 @@ static int open_disk(struct pc *pc, struct pc_disk *d, unsigned n, const char *t
 	return 0;
 }
 
-int pc_open_disks(struct pc *pc, const char *const *specs, struct err *e)
+int pc_open_disks(struct pc *pc, const struct machine_cfg *cfg, struct err *e)
 {
+	const char *const *specs = cfg->disks;
 	unsigned n = 0;
+	int r = 0;
 
 	while (specs && specs[n])
 		n++;
-	if (n == 0)
+	if (n == 0 && !cfg->seed_fd)
 		return 0;
 	if (n > MAX_DISKS)
 		return err_set(e, -EINVAL, "%u disks: there may be %d; leave out some", n,
 			       MAX_DISKS);
-	pc->disks = calloc(n, sizeof(*pc->disks));
+	pc->disks = calloc(n + 1, sizeof(*pc->disks));
 	if (!pc->disks)
 		return err_set(e, -ENOMEM, "out of memory");
-	while (pc->nr_disks < n) {
-		unsigned i = pc->nr_disks++;
-		int r = open_disk(pc, &pc->disks[i], i, specs[i], e);
+	while (!r && pc->nr_disks < n)
+		r = open_disk(pc, specs[pc->nr_disks], 0, e);
+	if (r)
+		return err_prefix(e, "--disk "), r;
+	if (!cfg->seed_fd)
+		return 0;
+	pc->seed = &pc->disks[n];
+	return open_disk(pc, SEED, cfg->seed_fd, e);
+}
 
-		if (r)
-			return err_prefix(e, "--disk "), r;
+int pc_open_kernel(struct pc *pc, const struct machine_cfg *cfg, struct err *e)
+{
+	struct pc_disk *d = pc->disks;
+	int r;
+
+	if (!cfg->kernel && !(cfg->disks && cfg->disks[0]))
+		return 0;
+	if (!cfg->kernel) {
+		pc->boot_disk.blk = d->blk;
+		pc->boot_disk.device = opts_get(d->spec.opts, "device");
+		pc->boot.disk = &pc->boot_disk;
 	}
-	return 0;
+	r = boot_open(&pc->boot, pc->m, cfg, e);
+	pc->has_kernel = r == 0;
+	if (pc->has_kernel && !cfg->kernel)
+		d->spec.device = pc->boot_disk.device;
+	return r;
 }
 
 static int add_device(struct pc *pc, struct pc_disk *d, const char *type, struct err *e)
@@ -84,6 +116,9 @@ static int add_device(struct pc *pc, struct pc_disk *d, const char *type, struct
 
 int pc_add_disk_devices(struct pc *pc, struct err *e)
 {
+	/* Found as early as the first disk, because it is of the same kind. */
+	if (pc->seed)
+		pc->seed->spec.device = pc->disks->spec.device;
 	for (unsigned i = 0; i < pc->nr_disks; i++) {
 		struct pc_disk *d = &pc->disks[i];
 		bool nvme = strcmp(d->spec.device, "nvme") == 0;
@@ -111,6 +146,6 @@ void pc_close_disks(struct pc *pc)
 		blk_spec_destroy(&d->spec);
 	}
 	free(pc->disks);
-	pc->disks = NULL;
+	pc->disks = pc->seed = NULL;
 	pc->nr_disks = 0;
 }

@@ -57,17 +57,15 @@ static int pc_build(struct machine *m, const struct machine_cfg *cfg, struct err
 	m->board_priv = pc;
 	rc = pc_map_ram(pc, e);
 	if (rc == 0)
-		rc = pc_open_disks(pc, cfg->disks, e);
+		rc = pc_open_disks(pc, cfg, e);
 	if (rc == 0) {
 		pc_memory_map(pc);
 		rc = pc_add_devices(pc, cfg, e);
 	}
 	if (rc == 0)
+		rc = pc_open_kernel(pc, cfg, e);
+	if (rc == 0)
 		rc = pc_add_disk_devices(pc, e);
-	if (rc == 0 && cfg->kernel) {
-		rc = boot_open(&pc->boot, m, cfg, e);
-		pc->has_kernel = rc == 0;
-	}
 	if (rc == 0)
 		pc_fill_fwcfg(pc);
 	return rc; /* machine_free() destroys the rest */
@@ -96,7 +94,12 @@ static int pc_reset(struct machine *m, struct err *e)
 	rc = pc_put_tables(pc, e);
 	if (rc)
 		return rc;
-	return pc->has_kernel ? boot_load(&pc->boot, e) : 0;
+	if (!pc->has_kernel)
+		return 0;
+	rc = boot_load(&pc->boot, e);
+	if (rc == 0)
+		pc_fill_fwcfg_kernel(pc);
+	return rc;
 }
 
 /*
@@ -112,9 +115,9 @@ static bool pc_crashed(struct machine *m)
 	       ld_le16(flag) == WARM_RESET;
 }
 
-static void pc_power_button(struct machine *m)
+static bool pc_power_button(struct machine *m)
 {
-	acpipm_power_button(pc_find(m, &acpipm_type));
+	return acpipm_power_button(pc_find(m, &acpipm_type));
 }
 
 static void pc_msi(struct machine *m, const struct msi_msg *msg)

@@ -40,6 +40,7 @@ struct pc_line {
 struct pc {
 	struct machine *m;
 	struct boot boot;
+	struct boot_disk boot_disk; /* if the kernel comes from a disk */
 	bool has_kernel;
 	struct region ram_low, ram_shadow, ram_main, ram_high;
 
@@ -57,6 +58,7 @@ struct pc {
 
 	struct pc_disk *disks; /* disks.c */
 	unsigned nr_disks;
+	struct pc_disk *seed; /* one of them, or NULL: for cloud-init */
 };
 
 extern const struct board board_pc;
@@ -76,13 +78,16 @@ struct irq_line pc_ioapic_only(struct pc *pc, unsigned gsi);
 /* tables.c: ACPI tables and fw_cfg items; after the devices. */
 int pc_put_tables(struct pc *pc, struct err *e);
 void pc_fill_fwcfg(struct pc *pc);
+void pc_fill_fwcfg_kernel(struct pc *pc); /* at each reset: it may be another one */
 
 /* devices.c: the board's own and those of --device. */
 int pc_add_devices(struct pc *pc, const struct machine_cfg *cfg, struct err *e);
 struct device *pc_find(struct machine *m, const struct device_type *type);
 
 /* disks.c: before all devices; after them; when they are gone. */
-int pc_open_disks(struct pc *pc, const char *const *specs, struct err *e);
+int pc_open_disks(struct pc *pc, const struct machine_cfg *cfg, struct err *e);
+/* boot_open(), from the first disk if no kernel is named; before the disks' devices. */
+int pc_open_kernel(struct pc *pc, const struct machine_cfg *cfg, struct err *e);
 int pc_add_disk_devices(struct pc *pc, struct err *e);
 void pc_close_disks(struct pc *pc);
 

@@ -109,6 +109,12 @@ void pc_fill_fwcfg(struct pc *pc)
 	fwcfg_add_int(fw, FWCFG_NR_CPUS, m->nr_vcpus, 2);
 	fwcfg_add_int(fw, FWCFG_MAX_CPUS, m->nr_vcpus, 2);
 	put_e820(pc, fw);
-	if (pc->has_kernel)
+}
+
+void pc_fill_fwcfg_kernel(struct pc *pc)
+{
+	struct device *fw = pc_find(pc->m, &fwcfg_type);
+
+	if (fw)
 		put_kernel(pc, fw);
 }

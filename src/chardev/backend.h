@@ -15,6 +15,7 @@ struct err;
 struct chardev_ends {
 	int in_fd, out_fd;   /* -1: no such direction */
 	bool terminal;	     /* a person types: look for the Ctrl-A escapes */
+	void *priv;	     /* the backend's */
 	bool comes_and_goes; /* a pty: nobody may be there; output then goes nowhere */
 };
 
@@ -28,7 +29,7 @@ struct chardev_backend {
 
 extern const struct chardev_backend *const chardev_backends[]; /* NULL-ended */
 
-extern const struct chardev_backend chardev_stdio, chardev_pty, chardev_file, chardev_none,
-	chardev_null;
+extern const struct chardev_backend chardev_stdio, chardev_pty, chardev_file, chardev_socket,
+	chardev_none, chardev_null;
 
 #endif

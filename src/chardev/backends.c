@@ -3,5 +3,6 @@
 #include "chardev/backend.h"
 
 const struct chardev_backend *const chardev_backends[] = {
-	&chardev_stdio, &chardev_pty, &chardev_file, &chardev_none, &chardev_null, NULL,
+	&chardev_stdio, &chardev_pty,  &chardev_file, &chardev_socket,
+	&chardev_none,	&chardev_null, NULL,
 };

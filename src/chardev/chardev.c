@@ -164,13 +164,10 @@ static const char help_text[] = "\r\n"
 				"Ctrl-A h       this help\r\n"
 				"Ctrl-A Ctrl-A  send Ctrl-A to the guest\r\n";
 
-/* A guest that listens powers itself off; one that does not never notices. */
 static void press_power_button(struct machine *m)
 {
-	if (m->board && m->board->power_button)
-		m->board->power_button(m);
-	else
-		fputs("\r\nsundog: this machine has no power button\r\n", stderr);
+	if (!machine_power_button(m))
+		fputs("\r\nsundog: the guest does not listen to the power button\r\n", stderr);
 }
 
 /* Take the escapes out of what was typed, in place; returns what is left. */
@@ -188,7 +185,7 @@ static size_t filter_escapes(struct chardev *c, u8 *buf, size_t len)
 		if (!c->escaped || ch == ESCAPE)
 			buf[kept++] = ch;
 		else if (ch == 'x' || ch == 'X')
-			machine_request_shutdown(c->machine, 0);
+			machine_request_end(c->machine, EXIT_GUEST_OFF, "key");
 		else if (ch == 'p' || ch == 'P')
 			press_power_button(c->machine);
 		else if (ch == 'h' || ch == 'H' || ch == '?')
@@ -344,7 +341,8 @@ static const struct chardev_backend *find_backend(const char *spec, const char *
 		}
 		return b;
 	}
-	err_set(e, -EINVAL, "there is no console \"%s\"; use stdio, pty, file:PATH or none", spec);
+	err_set(e, -EINVAL, "there is no console \"%s\"; use stdio, pty, file:PATH, socket or none",
+		spec);
 	return NULL;
 }
 

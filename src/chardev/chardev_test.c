@@ -24,6 +24,7 @@
 #include "sundog/err.h"
 #include "sundog/loop.h"
 #include "sundog/machine.h"
+#include "sundog/unixsock.h"
 
 enum { BIG = 100 << 10, PATIENCE_MS = 20000 };
 
@@ -56,9 +57,14 @@ void loop_cancel(struct loop *l, struct task *t)
 	pthread_mutex_unlock(&queue_lock);
 }
 
-void machine_request_shutdown(struct machine *m, int exit_code)
+void machine_request_end(struct machine *m, int exit_code, const char *reason)
 {
 	shutdown_asked++;
+}
+
+bool machine_power_button(struct machine *m)
+{
+	return false;
 }
 
 static void run_tasks(void)
@@ -574,9 +580,79 @@ static void pty_comes_and_goes(void **state)
 	free(data);
 }
 
+static bool read_all(int fd, u8 *buf, size_t len)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+
+	while (len) {
+		ssize_t n;
+
+		if (poll(&p, 1, PATIENCE_MS) <= 0)
+			return false;
+		n = read(fd, buf, len);
+		if (n == 0)
+			return false;
+		if (n > 0) {
+			buf += n;
+			len -= (size_t)n;
+		}
+	}
+	return true;
+}
+
+/* One that reads nothing, one that comes late, one that leaves while it types. */
+static void socket_readers_come_and_go(void **state)
+{
+	enum { HISTORY = 64 << 10 };
+	char dir[] = "/tmp/sdcXXXXXX", spec[64];
+	u8 *sent = pattern(BIG), *back = malloc(BIG), end;
+	int deaf, late;
+	struct chardev *c;
+	struct sink *s;
+
+	assert_non_null(mkdtemp(dir));
+	snprintf(spec, sizeof(spec), "socket:%s/c", dir);
+	c = open_ok(spec);
+	s = attach_sink(c);
+	deaf = unix_connect(spec + 7);
+	assert_true(deaf >= 0);
+	for (int i = 0; i < 10; i++)
+		write_all(c, sent, BIG);
+	/* All of it has gone by when a typed byte comes back behind it. */
+	assert_int_equal(write(deaf, "x", 1), 1);
+	close(deaf);
+	assert_true(take_until(c, s, 1));
+	assert_int_equal(s->got[0], 'x');
+	late = unix_connect(spec + 7);
+	assert_true(late >= 0);
+	write_all(c, (const u8 *)"\n", 1);
+	/* The last 64 KiB, of which the newest may come a little later. */
+	assert_true(read_all(late, back, HISTORY));
+	while (back[HISTORY - 1] != '\n' || back[HISTORY - 2] != sent[BIG - 1]) {
+		memmove(back, back + 1, HISTORY - 1);
+		assert_true(read_all(late, back + HISTORY - 1, 1));
+	}
+	assert_memory_equal(back, sent + BIG - HISTORY + 1, HISTORY - 1);
+	assert_int_equal(write(late, "typed", 5), 5);
+	assert_true(take_until(c, s, 6));
+	assert_memory_equal(s->got, "xtyped", 6);
+	write_all(c, (const u8 *)"bye", 3);
+	chardev_close(c);
+	assert_true(read_all(late, back, 3));
+	assert_memory_equal(back, "bye", 3);
+	assert_false(read_all(late, &end, 1));
+	assert_int_equal(access(spec + 7, F_OK), -1);
+	close(late);
+	assert_int_equal(rmdir(dir), 0);
+	free(s);
+	free(sent);
+	free(back);
+}
+
 static void bad_specs(void **state)
 {
-	static const char *const bad[] = {"", "stdin", "file", "file:", "pty:x", "stdio:1"};
+	static const char *const bad[] = {
+		"", "stdin", "file", "file:", "socket", "pty:x", "stdio:1"};
 	struct err e;
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
@@ -600,6 +676,7 @@ int main(void)
 		cmocka_unit_test(file_takes_output),
 		cmocka_unit_test(nowhere_takes_all),
 		cmocka_unit_test(pty_comes_and_goes),
+		cmocka_unit_test(socket_readers_come_and_go),
 		cmocka_unit_test(bad_specs),
 	};
 

@@ -44,6 +44,8 @@ static void print_option(const struct option *o, FILE *f)
 		n += fprintf(f, " [%s]", o->arg);
 	else if (o->arg)
 		n += fprintf(f, " %s", o->arg);
+	if (o->letter)
+		n += fprintf(f, ", -%c", o->letter);
 	if (n >= DOC_COLUMN) {
 		fputc('\n', f);
 		n = 0;
@@ -84,6 +86,7 @@ void print_help(FILE *f)
 	      "  sundog run vmlinuz --initrd initrd.img     boot Linux, console on this terminal\n"
 	      "  sundog run --memory 1G --cpus 4 vmlinuz    more of everything\n"
 	      "  sundog run hobby-os.elf                    a multiboot or PVH kernel\n"
+	      "  sundog img create disk.qcow2 20G           an empty disk\n"
 	      "  sundog doctor                              what this host can do\n"
 	      "\n"
 	      "On the terminal: Ctrl-A x quits, Ctrl-A h helps.\n",

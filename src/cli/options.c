@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/config.h"
 #include "cli/options.h"
 #include "sundog/err.h"
 #include "sundog/opts.h"
@@ -22,22 +23,39 @@ int strlist_add(struct strlist *l, const char *s)
 	return 0;
 }
 
+int strlist_insert(struct strlist *l, const char *s)
+{
+	int r = strlist_add(l, s);
+
+	if (r)
+		return r;
+	memmove(l->items + 1, l->items, (l->n - 1) * sizeof(*l->items));
+	l->items[0] = s;
+	return 0;
+}
+
 void strlist_free(struct strlist *l)
 {
 	free(l->items);
 	*l = (struct strlist){0};
 }
 
-static int unknown_option(const struct option *table, const char *name, size_t len, struct err *e)
+const char *option_nearest(const struct option *table, const char *name)
 {
-	const char *names[64], *near;
-	char *given = strndup(name, len);
+	const char *names[64];
 	size_t n = 0;
 
 	for (const struct option *o = table; o->name && n < ARRAY_SIZE(names) - 1; o++)
 		names[n++] = o->name;
 	names[n] = NULL;
-	near = given ? nearest(given, names) : NULL;
+	return nearest(name, names);
+}
+
+static int unknown_option(const struct option *table, const char *name, size_t len, struct err *e)
+{
+	char *given = strndup(name, len);
+	const char *near = given ? option_nearest(table, given) : NULL;
+
 	if (near)
 		err_set(e, -EINVAL, "unknown option --%s; did you mean --%s?", given, near);
 	else
@@ -46,7 +64,7 @@ static int unknown_option(const struct option *table, const char *name, size_t l
 	return -EINVAL;
 }
 
-static const struct option *find_option(const struct option *table, const char *name, size_t len)
+const struct option *option_find(const struct option *table, const char *name, size_t len)
 {
 	for (const struct option *o = table; o->name; o++)
 		if (strlen(o->name) == len && strncmp(o->name, name, len) == 0)
@@ -54,7 +72,8 @@ static const struct option *find_option(const struct option *table, const char *
 	return NULL;
 }
 
-static int set_value(const struct option *o, const char *value, void *obj, struct err *e)
+int option_set(const struct option *table, const struct option *o, const char *value, void *obj,
+	       struct err *e)
 {
 	char *p = (char *)obj + o->offset;
 	u64 n;
@@ -79,6 +98,7 @@ static int set_value(const struct option *o, const char *value, void *obj, struc
 		if (strlist_add((struct strlist *)p, value))
 			return err_set(e, -ENOMEM, "out of memory; close something");
 		return 0;
+	case OPTION_FILE: return config_read(table, value, obj, (struct config *)p, e);
 	}
 	return 0;
 }
@@ -97,16 +117,37 @@ static bool looks_like_address(const char *s)
 	return digits > 0 && !s[digits];
 }
 
+static const struct option *find_letter(const struct option *table, char letter)
+{
+	if (letter == 'h') /* for all */
+		return option_find(table, "help", strlen("help"));
+	for (const struct option *o = table; o->name; o++)
+		if (o->letter == letter)
+			return o;
+	return NULL;
+}
+
 /* Handles argv[0], perhaps with argv[1]; returns how many it used, or -errno. */
 static int parse_one(const struct option *table, int argc, char **argv, void *obj, struct err *e)
 {
 	const char *name = argv[0] + 2, *value = NULL;
 	size_t len = strcspn(name, "=");
-	const struct option *o = find_option(table, name, len);
+	const struct option *o;
 	int used = 1, r;
 
-	if (!o)
-		return unknown_option(table, name, len, e);
+	if (argv[0][1] != '-') {
+		o = argv[0][2] ? NULL : find_letter(table, argv[0][1]);
+		name += strlen(name);
+		len = 0;
+		if (!o)
+			return err_set(e, -EINVAL,
+				       "unknown option %s; options begin with --, see --help",
+				       argv[0]);
+	} else {
+		o = option_find(table, name, len);
+		if (!o)
+			return unknown_option(table, name, len, e);
+	}
 	if (name[len])
 		value = name + len + 1;
 	if (!o->arg && value)
@@ -122,7 +163,7 @@ static int parse_one(const struct option *table, int argc, char **argv, void *ob
 				       o->name, o->arg);
 		value = argv[used++];
 	}
-	r = set_value(o, value, obj, e);
+	r = option_set(table, o, value, obj, e);
 	return r ? r : used;
 }
 
@@ -136,21 +177,10 @@ int options_parse(const struct option *table, int argc, char **argv, void *obj,
 		if (!only_rest && strcmp(argv[i], "--") == 0) {
 			only_rest = true;
 			i++;
-		} else if (only_rest || argv[i][0] != '-' || !argv[i][1]) {
+		} else if (only_rest || argv[i][0] != '-' || !argv[i][1] ||
+			   isdigit((u8)argv[i][1])) {
 			if (strlist_add(rest, argv[i++]))
 				return err_set(e, -ENOMEM, "out of memory; close something");
-		} else if (strcmp(argv[i], "-h") == 0) {
-			char *help[] = {"--help"};
-
-			r = parse_one(table, 1, help, obj, e);
-			if (r < 0)
-				return r;
-			i++;
-		} else if (argv[i][1] != '-') {
-			return err_set(e, -EINVAL,
-				       "unknown option %s; options begin with --, "
-				       "see --help",
-				       argv[i]);
 		} else {
 			r = parse_one(table, argc - i, argv + i, obj, e);
 			if (r < 0)

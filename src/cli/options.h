@@ -16,6 +16,7 @@ enum option_kind {
 	OPTION_NUM,  /* unsigned */
 	OPTION_LIST, /* struct strlist: may be given again */
 	OPTION_ADDR, /* const char *; the value may be left out: see .dflt */
+	OPTION_FILE, /* struct config: a file with more options, see config.h */
 };
 
 struct option {
@@ -25,7 +26,23 @@ struct option {
 	enum option_kind kind;
 	size_t offset;	  /* where the value goes */
 	const char *dflt; /* OPTION_ADDR: the value when none is given */
+	char letter;	  /* "-f" is short for it; 0: nothing is */
+	/* The rest is for configuration files. */
+	bool only_here; /* makes sense on the command line alone */
+	/* The value begins with this, and then comes a path; NULL: there is none. */
+	const char *path;
+	/* The value is "FIRST,key=value...", so it may be a mapping; what FIRST is called there. */
+	const char *first;
+	const char *path_keys; /* keys of such a spec whose values are paths: "a b"; or NULL */
 };
+
+/* The row called so, or NULL. */
+const struct option *option_find(const struct option *table, const char *name, size_t len);
+/* The name nearest to a wrong one, or NULL. */
+const char *option_nearest(const struct option *table, const char *name);
+/* Store a value, borrowed, as the row says.  -EINVAL: it is none for this option. */
+int option_set(const struct option *table, const struct option *o, const char *value, void *obj,
+	       struct err *e) must_check;
 
 /* Grows; always ended by a NULL. */
 struct strlist {
@@ -34,6 +51,7 @@ struct strlist {
 };
 
 int strlist_add(struct strlist *l, const char *s) must_check;
+int strlist_insert(struct strlist *l, const char *s) must_check; /* in front */
 void strlist_free(struct strlist *l);
 
 /*

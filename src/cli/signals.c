@@ -33,13 +33,22 @@ static void *watch_main(void *opaque)
 	if (sigwait(&w->set, &sig) || w->done)
 		return NULL;
 	m = atomic_load(&w->machine);
+	if (m && sig == SIGTERM && machine_power_button(m)) {
+		fputs("sundog: SIGTERM: pressed the power button and wait for the guest; "
+		      "a second SIGTERM turns it off\n",
+		      stderr);
+		if (sigwait(&w->set, &sig) || w->done)
+			return NULL;
+	}
 	if (m) {
 		atomic_store(&w->caught, sig);
-		machine_request_shutdown(m, EXIT_HOST);
+		machine_request_end(m, EXIT_HOST, "signal");
 		if (sigwait(&w->set, &sig) || w->done)
 			return NULL;
 	}
 	term_restore();
+	if (w->before_death)
+		w->before_death(w->opaque);
 	die_of(sig);
 	return NULL;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * signals.h - being asked to end: SIGINT, SIGTERM and SIGHUP shut the machine down in order;
- * the second one ends us at once.
+ * signals.h - being asked to end: SIGTERM presses the power button, if the guest listens to it;
+ * that signal again, and else SIGINT, SIGTERM and SIGHUP, shut the machine down in order; one
+ * more ends us at once.
  */
 #ifndef CLI_SIGNALS_H
 #define CLI_SIGNALS_H
@@ -17,6 +18,8 @@ struct machine;
 struct signal_watch {
 	/* NULL: it is being built, so there is nothing to end in order. */
 	_Atomic(struct machine *) machine;
+	void (*before_death)(void *opaque); /* on the thread, when no machine runs; or NULL */
+	void *opaque;
 	sigset_t set, old;
 	pthread_t thread;
 	atomic_bool done;

@@ -9,7 +9,7 @@
 #include <errno.h>
 
 #include "core/addrspace.h"
-#include "core/guestmem.h"
+#include "sundog/guestmem.h"
 #include "sundog/machine.h"
 #include "sundog/trace.h"
 
@@ -158,6 +158,19 @@ void *as_ram(struct addrspace *as, u64 addr, size_t len, bool write)
 
 	as_leave(&rd);
 	return p;
+}
+
+bool as_ram_window(struct addrspace *as, u64 addr, struct ram_window *w)
+{
+	struct as_reader rd;
+	const struct as_entry *ent = as_lookup(as_enter(as, &rd), addr);
+	bool found = ent && ent->r.kind != REGION_IO;
+
+	if (found)
+		*w = (struct ram_window){ent->r.base, ent->r.size, ent->r.host,
+					 ent->r.kind == REGION_RAM};
+	as_leave(&rd);
+	return found;
 }
 
 /* --- DMA ------------------------------------------------------------------------------ */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* guestmem.c - the only accesses of the core to guest RAM. */
-#include "core/guestmem.h"
+#include "sundog/guestmem.h"
 
 #include <endian.h>
 

@@ -14,6 +14,7 @@
 #include "core/machine.h"
 #include "core/vcpu.h"
 #include "sundog/clock.h"
+#include "sundog/control.h"
 #include "sundog/isa.h"
 #include "sundog/trace.h"
 
@@ -103,25 +104,37 @@ void machine_hold_vcpu(struct vcpu *cpu, bool hold)
 
 /* --- pause and resume --------------------------------------------------------------------- */
 
-void machine_pause(struct machine *m)
+/* Until no device has I/O in flight that would write to guest memory. */
+static void quiesce_devices(struct machine *m)
 {
-	if (atomic_load(&m->state) != MACHINE_RUNNING)
-		return;
-	trace_machine_state("pause");
-	machine_stop_vcpus(m);
-	loop_hold(m->loop, true);
 	for (struct device *dev = m->devices; dev; dev = dev->next) {
 		if (dev->type->quiesce)
 			dev->type->quiesce(dev);
 	}
-	clock_pause(m);
-	atomic_store(&m->state, MACHINE_PAUSED);
 }
 
-void machine_resume(struct machine *m)
+/* False: it rested already. */
+static bool come_to_rest(struct machine *m)
 {
-	if (atomic_load(&m->state) != MACHINE_PAUSED)
-		return;
+	if (atomic_load(&m->state) != MACHINE_RUNNING)
+		return false;
+	trace_machine_state("pause");
+	machine_stop_vcpus(m);
+	loop_hold(m->loop, true);
+	quiesce_devices(m);
+	clock_pause(m);
+	atomic_store(&m->state, MACHINE_PAUSED);
+	return true;
+}
+
+void machine_pause(struct machine *m)
+{
+	if (come_to_rest(m))
+		control_event(m, CONTROL_PAUSED, NULL);
+}
+
+static void go_on(struct machine *m)
+{
 	trace_machine_state("resume");
 	atomic_store(&m->state, MACHINE_RUNNING);
 	clock_resume(m);
@@ -129,6 +142,14 @@ void machine_resume(struct machine *m)
 	machine_start_vcpus(m);
 	for (struct run_hook *h = m->core->run_hooks; h; h = h->next)
 		h->fn(h);
+}
+
+void machine_resume(struct machine *m)
+{
+	if (atomic_load(&m->state) != MACHINE_PAUSED)
+		return;
+	control_event(m, CONTROL_RESUMED, NULL);
+	go_on(m);
 }
 
 void machine_add_run_hook(struct machine *m, struct run_hook *h)
@@ -170,18 +191,42 @@ void machine_request_reset(struct machine *m)
 	request(m, REQUEST_RESET);
 }
 
-void machine_request_shutdown(struct machine *m, int exit_code)
+void machine_request_end(struct machine *m, int exit_code, const char *reason)
 {
 	struct machine_core *c = m->core;
 
 	lock(&c->lock);
 	/* The first reason counts. */
-	if (!(c->requests & REQUEST_SHUTDOWN))
+	if (!(c->requests & REQUEST_SHUTDOWN)) {
 		c->exit_code = exit_code;
+		c->reason = reason;
+	}
 	c->requests |= REQUEST_SHUTDOWN;
 	tell_vcpus_locked(m);
 	unlock(&c->lock);
 	loop_defer(m->loop, &c->task);
+}
+
+void machine_request_shutdown(struct machine *m, int exit_code)
+{
+	const char *reason = "guest-exit"; /* a debug-exit device's own status */
+
+	switch (exit_code) {
+	case EXIT_GUEST_OFF: reason = "guest-off"; break;
+	case EXIT_HOST: reason = "host-error"; break;
+	case EXIT_GUEST_CRASH: reason = "guest-crash"; break;
+	case EXIT_ENGINE_BUG: reason = "engine-bug"; break;
+	}
+	machine_request_end(m, exit_code, reason);
+}
+
+bool machine_power_button(struct machine *m)
+{
+	if (!m->board->power_button || atomic_load(&m->state) != MACHINE_RUNNING ||
+	    !m->board->power_button(m))
+		return false;
+	control_event(m, CONTROL_POWERDOWN, NULL);
+	return true;
 }
 
 int machine_reset_now(struct machine *m, struct err *e)
@@ -213,15 +258,18 @@ static void do_reset(struct machine *m)
 		return;
 	}
 	if (m->cfg && m->cfg->no_reboot) {
-		machine_request_shutdown(m, EXIT_GUEST_OFF);
+		machine_request_end(m, EXIT_GUEST_OFF, "guest-reset");
 		return;
 	}
 	machine_stop_vcpus(m);
+	/* A read that is late must not land in what the next boot loads. */
+	quiesce_devices(m);
 	if (machine_reset_now(m, &e)) {
 		fprintf(stderr, "sundog: cannot reset the machine: %s\n", e.msg);
 		machine_request_shutdown(m, e.code == -ENOEXEC ? EXIT_INPUT : EXIT_HOST);
 	}
 	machine_start_vcpus(m);
+	control_event(m, CONTROL_RESET, NULL);
 	if (m->hooks.was_reset)
 		m->hooks.was_reset(m, m->hooks.opaque);
 }
@@ -257,9 +305,12 @@ static void serve_requests(struct task *t)
 	unlock(&c->lock);
 
 	if (todo & REQUEST_SHUTDOWN) {
-		machine_pause(m);
+		struct control_note note = {.reason = c->reason, .status = c->exit_code};
+
+		come_to_rest(m);
 		trace_machine_state("down");
 		atomic_store(&m->state, MACHINE_DOWN);
+		control_event(m, CONTROL_SHUTDOWN, &note);
 		loop_stop(m->loop, c->exit_code);
 	}
 }
@@ -277,8 +328,9 @@ int machine_start(struct machine *m, struct err *e)
 	/* From here on the vCPUs are stopped once, as machine_core_new() left them. */
 	loop_hold(m->loop, true);
 	atomic_store(&m->state, MACHINE_PAUSED);
+	control_event(m, CONTROL_STARTED, NULL);
 	if (!m->start_paused)
-		machine_resume(m);
+		go_on(m);
 	return 0;
 }
 

@@ -15,7 +15,8 @@ struct machine_core {
 	unsigned running; /* vCPUs past the gate */
 	u32 requests;	  /* enum machine_request */
 	int exit_code;	  /* of REQUEST_SHUTDOWN */
-	bool quit;	  /* threads are to end */
+	const char *reason;
+	bool quit; /* threads are to end */
 	struct run_hook *run_hooks;
 	struct task task; /* serves the requests on the loop */
 };

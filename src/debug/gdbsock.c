@@ -14,12 +14,11 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "debug/gdb.h"
 #include "sundog/err.h"
+#include "sundog/unixsock.h"
 
 enum { OUT_ENOUGH = 64 << 10 }; /* bytes to be sent that stop us from taking more in */
 
@@ -166,42 +165,13 @@ static void on_listener(struct watch *w, u32 events)
 /* --- listening -----------------------------------------------------------------------------------
  */
 
-/* A socket that nobody listens at is left over from a process that died. */
-static bool is_stale(const struct sockaddr_un *sa)
-{
-	struct stat st;
-	bool stale;
-	int fd;
-
-	if (stat(sa->sun_path, &st) || !S_ISSOCK(st.st_mode))
-		return false;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	stale = fd >= 0 && connect(fd, (const struct sockaddr *)sa, sizeof(*sa)) &&
-		errno == ECONNREFUSED;
-	if (fd >= 0)
-		close(fd);
-	return stale;
-}
-
 static int listen_unix(struct gdbstub *g, const char *path, struct err *e)
 {
-	struct sockaddr_un sa = {.sun_family = AF_UNIX};
-	int fd, r;
+	int fd = unix_listen(path, e);
 
-	if (strlen(path) >= sizeof(sa.sun_path))
-		return err_set(e, -EINVAL,
-			       "--gdb %s: a socket's path has at most %zu bytes; use a shorter one",
-			       path, sizeof(sa.sun_path) - 1);
-	strcpy(sa.sun_path, path);
-	if (is_stale(&sa))
-		unlink(path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0 || bind(fd, (struct sockaddr *)&sa, sizeof(sa)) || listen(fd, 16)) {
-		r = -errno;
-		if (fd >= 0)
-			close(fd);
-		return err_set(e, r, "cannot listen at %s: %s; name another: --gdb=PATH", path,
-			       strerror(-r));
+	if (fd < 0) {
+		err_prefix(e, "--gdb: ");
+		return fd;
 	}
 	g->unix_path = path;
 	g->listener.fd = fd;

@@ -269,7 +269,7 @@ void gdb_detach(struct gdbstub *g, bool run)
 void gdb_kill(struct gdbstub *g)
 {
 	g->closing = true;
-	machine_request_shutdown(g->m, EXIT_GUEST_OFF);
+	machine_request_end(g->m, EXIT_GUEST_OFF, "debugger");
 }
 
 void gdb_reset(struct gdbstub *g)

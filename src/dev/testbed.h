@@ -21,7 +21,7 @@ enum { TB_LINES = 32, TB_OUT = 4096, TB_RAM = 1 << 20 };
 static struct {
 	bool level[TB_LINES];
 	unsigned rises[TB_LINES];
-	unsigned resets, shutdowns, msis;
+	unsigned resets, shutdowns, pauses, msis;
 	int exit_code;
 	struct msi_msg msi;
 	u8 out[TB_OUT];
@@ -42,6 +42,19 @@ void machine_request_shutdown(struct machine *m, int exit_code)
 {
 	tb.shutdowns++;
 	tb.exit_code = exit_code;
+}
+
+void machine_request_pause(struct machine *m)
+{
+	tb.pauses++;
+}
+
+void machine_add_run_hook(struct machine *m, struct run_hook *h)
+{
+}
+
+void machine_remove_run_hook(struct machine *m, struct run_hook *h)
+{
 }
 
 struct chardev {

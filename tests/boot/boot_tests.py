@@ -13,71 +13,13 @@ import sys
 import tempfile
 import time
 
-from guest import Guest, GuestError
+import crash_tests  # these register their tests
+import distro_tests
+import virtio_tests
+from guest import GuestError
+from harness import TESTS, TOP, Env, boot_test, check, run_script
 
-TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 HERE = os.path.dirname(os.path.abspath(__file__))
-BOTH = ('interp', 'jit')
-TESTS = {}  # name: (function, seconds it may take, builds and engines it runs on)
-
-
-def boot_test(seconds, modes=('plain',), engines=BOTH):
-    """Register a test, with the builds and the engines that make check runs it on."""
-    def register(f):
-        TESTS[f.__name__] = (f, seconds, modes, engines)
-        return f
-    return register
-
-
-class Env:
-    def __init__(self, opts, tmp, engine):
-        self.engine = engine
-        self.build = opts.build
-        self.sundog = os.path.join(opts.build, 'sundog')
-        self.guest = opts.guest
-        self.patience = opts.patience
-        self.tmp = tmp
-        self.text = ''  # of the last machine that ran a script: all that was printed
-
-    def kernel(self, name='cloud'):
-        return os.path.join(self.guest, name, 'vmlinuz')
-
-    def busybox(self, name='busybox'):
-        return os.path.join(self.guest, name, 'busybox')
-
-    def initrd(self, *pairs, script=None, busybox='busybox'):
-        """An initrd with files ("host:guest") and perhaps a script to run and power off."""
-        if script is not None:
-            path = os.path.join(self.tmp, 'script')
-            with open(path, 'w', encoding='utf-8') as f:
-                f.write(script)
-            pairs += (f'{path}:script',)
-        out = os.path.join(self.tmp, 'initrd.img')
-        subprocess.run([os.path.join(TOP, 'tools', 'mkinitrd.sh'), out, self.busybox(busybox),
-                        *pairs], check=True)
-        return out
-
-    def run(self, *args, kernel='cloud', terminal=False):
-        return Guest([self.sundog, 'run', self.kernel(kernel), '--engine', self.engine, *args],
-                     self.patience, terminal)
-
-
-def check(what, got, want):
-    if got != want:
-        raise GuestError(f'{what}: {got!r} instead of {want!r}')
-
-
-def run_script(env, script, *args, kernel='cloud', busybox='busybox', pairs=(), seconds=240):
-    """Boot with a script as the whole of userland; its output, after a good power-off."""
-    initrd = env.initrd(*pairs, script='echo "@@ begin"\n' + script + '\necho "@@ end"\n',
-                        busybox=busybox)
-    with env.run('--initrd', initrd, '--append', 'quiet', *args, kernel=kernel) as g:
-        g.expect('@@ begin\r*\n', seconds)
-        start = g.seen
-        end = g.expect('@@ end\r*$', seconds).start()
-        check('exit status', g.wait(), 0)
-        env.text = g.text
-        return g.text[start:end].replace('\r', '')
 
 
 def compare_with_native(env, *args, kernel='cloud', busybox='busybox', seconds=240):
@@ -223,21 +165,71 @@ def quit_key(env):
         check('raw terminal left behind', g.is_raw(), False)
 
 
+# Loads the button's driver and waits for it to be pressed; then it powers off.
+LISTENS = ('insmod /evdev.ko; insmod /button.ko\n'
+           'n=$(grep -l "Power Button" /sys/class/input/event*/device/name)\n'
+           'n=${n#/sys/class/input/}; (sleep 1; echo listening) &\n'
+           'head -c 1 /dev/input/${n%%/*} >/dev/null; echo pressed')
+
+
+def listening(env):
+    modules = os.path.join(env.guest, 'cloud', 'modules', 'kernel', 'drivers')
+    return env.initrd(f'{modules}/acpi/button.ko:button.ko', f'{modules}/input/evdev.ko:evdev.ko',
+                      script=LISTENS)
+
+
 @boot_test(180)
 def power_button(env):
     """Ctrl-A p: a guest that listens hears it, and powers off."""
-    modules = os.path.join(env.guest, 'cloud', 'modules', 'kernel', 'drivers')
-    initrd = env.initrd(f'{modules}/acpi/button.ko:button.ko', f'{modules}/input/evdev.ko:evdev.ko',
-                        script='insmod /evdev.ko; insmod /button.ko\n'
-                               'n=$(grep -l "Power Button" /sys/class/input/event*/device/name)\n'
-                               'n=${n#/sys/class/input/}; echo listening\n'
-                               'head -c 1 /dev/input/${n%%/*} >/dev/null; echo pressed')
-    with env.run('--initrd', initrd, '--append', 'quiet', terminal=True) as g:
+    with env.run('--initrd', listening(env), '--append', 'quiet', terminal=True) as g:
         g.expect('^listening')
-        time.sleep(0.5)
         g.send('\x01p')
         g.expect('^pressed')
         check('exit status', g.wait(), 0)
+
+
+@boot_test(180, engines=('jit',))
+def sigterm_listens(env):
+    """SIGTERM: a guest that listens to the power button powers itself off."""
+    with env.run('--initrd', listening(env), '--append', 'quiet') as g:
+        g.expect('^listening')
+        g.proc.terminate()
+        g.expect('pressed the power button')
+        g.expect('^pressed')
+        check('exit status', g.wait(), 0)
+
+
+@boot_test(240, engines=('jit',))
+def managed(env):
+    """A machine in the background: attached to, left, paused, attached to again, stopped."""
+    os.environ['SUNDOG_RUN_DIR'] = os.path.join(env.tmp, 'run')
+    env.run('--initrd', env.initrd(), '--append', 'quiet', '--detach', '--name', 'vm').wait()
+    console = [env.sundog, 'console', 'vm']
+    try:
+        with Guest(console, env.patience, terminal=True) as g:
+            g.expect('Ctrl-A d')
+            g.expect('Welcome to Linux')
+            g.send('mark=$((6 * 7)); echo "<$mark>"\n')
+            g.expect('<42>')
+            g.send('\x01d')
+            g.expect('left the console')
+            check('exit status', g.wait(), 0)
+            check('raw terminal left behind', g.is_raw(), False)
+        for command in (['pause', 'vm'], ['status', 'vm'], ['resume', 'vm']):
+            out = subprocess.run([env.sundog, *command], check=True, stdout=subprocess.PIPE,
+                                 text=True).stdout
+            check('state', 'paused' in out, command[0] == 'status')
+        with Guest(console, env.patience, terminal=True) as g:
+            g.expect('<42>')  # what came before is shown again
+            g.send('echo "again <$mark>"\n')
+            g.expect('again <42>')
+            g.send('exit\n')
+            g.expect('the machine has ended')
+            check('exit status', g.wait(), 0)
+            check('raw terminal left behind', g.is_raw(), False)
+    finally:
+        subprocess.run([env.sundog, 'stop', 'vm', '--timeout', '0'], stderr=subprocess.DEVNULL)
+    check('left over', os.listdir(os.environ['SUNDOG_RUN_DIR']), ['vm.log'])
 
 
 @boot_test(180)
@@ -516,6 +508,7 @@ def main():
     p.add_argument('--build', default=os.path.join(TOP, 'build'))
     p.add_argument('--guest', default=os.path.join(TOP, 'build', 'guest'))
     p.add_argument('--patience', type=int, default=1, help='wait so many times longer')
+    p.add_argument('--seed', type=int, default=1, help='of what is chosen at random')
     p.add_argument('names', nargs='*', metavar='NAME[:ENGINE]')
     opts = p.parse_args()
     if opts.list:

@@ -10,6 +10,7 @@ A payload is a .c file beside this one.  Its head comment may hold lines of thes
     memory: 64M
     reboot: yes              without --no-reboot
     device: SPEC             a further --device, for both
+    disk: SIZE[,KEY=VALUE]   an empty raw disk, for Sundog alone
     status: N                the exit status that means success on Sundog (default 33)
     qemu-status: N           the same on QEMU (default: as status)
     qemu: no REASON          not to be run there
@@ -27,6 +28,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CFLAGS = ['-O1', '-g', '-fmax-errors=4', '-ftrack-macro-expansion=0', '-std=gnu11', '-ffreestanding', '-fno-pic', '-fno-stack-protector',
@@ -42,7 +44,7 @@ class Payload:
         self.path = path
         self.name = os.path.splitext(os.path.basename(path))[0]
         self.bits, self.cpus, self.memory, self.reboot = 64, 1, '64M', False
-        self.devices, self.status, self.qemu_status = [], PASSED, None
+        self.devices, self.disks, self.status, self.qemu_status = [], [], PASSED, None
         self.cpu = None
         self.no_qemu, self.qemu_cpu, self.deviations = None, 'max', {}
         with open(path) as f:
@@ -67,6 +69,8 @@ class Payload:
             self.reboot = value == 'yes'
         elif key == 'device':
             self.devices.append(value)
+        elif key == 'disk':
+            self.disks.append(value)
         elif key == 'status':
             self.status = int(value)
         elif key == 'qemu-status':
@@ -142,12 +146,18 @@ def build(payload, folder):
     return target
 
 
-def sundog_cmd(payload, elf, sundog, engine):
+def sundog_cmd(payload, elf, sundog, engine, folder):
     cmd = [sundog, 'run', '--engine', engine, '--memory', payload.memory, '--cpus',
            str(payload.cpus), '--device', 'isa-debug-exit,iobase=0xf4,iosize=4',
            '--device', 'pc-testdev'] + ([] if payload.reboot else ['--no-reboot'])
     for d in payload.devices:
         cmd += ['--device', d]
+    for i, d in enumerate(payload.disks):
+        size, _, keys = d.partition(',')
+        image = os.path.join(folder, f'disk{i}.img')
+        with open(image, 'wb') as f:
+            f.truncate(int(size[:-1]) << 20)
+        cmd += ['--disk', f'{image},format=raw,{keys}']
     if payload.cpu:
         cmd += ['--cpu', payload.cpu]
     return cmd + [elf]
@@ -196,8 +206,9 @@ def job(payload, what, opts):
     if what == 'qemu':
         wanted = payload.status if payload.qemu_status is None else payload.qemu_status
         return run(payload, qemu_cmd(payload, elf), wanted, True, opts.patience)
-    return run(payload, sundog_cmd(payload, elf, opts.sundog, what), payload.status, False,
-               opts.patience)
+    with tempfile.TemporaryDirectory() as folder:
+        return run(payload, sundog_cmd(payload, elf, opts.sundog, what, folder), payload.status,
+                   False, opts.patience)
 
 
 def payloads(names):

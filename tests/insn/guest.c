@@ -17,6 +17,7 @@
 #include "insn/insn_test.h"
 #include "isa/x86/priv.h"
 #include "sundog/clock.h"
+#include "sundog/counters.h"
 #include "sundog/err.h"
 #include "sundog/isa.h"
 #include "sundog/machine.h"
@@ -188,24 +189,23 @@ bool guest_translates(void)
 	return !strcmp(m.engine->name, "jit");
 }
 
+struct translated_sink {
+	struct counter_sink sink;
+	u64 n;
+};
+
+static void take_translated(struct counter_sink *s, const char *name, const char *doc, double value)
+{
+	if (!strcmp(name, "translated"))
+		container_of(s, struct translated_sink, sink)->n = (u64)value;
+}
+
 u64 guest_translated(void)
 {
-	char *text = NULL, *at;
-	size_t size;
-	FILE *f = open_memstream(&text, &size);
-	u64 n = 0;
+	struct translated_sink t = {{take_translated}, 0};
 
-	if (!f)
-		return 0;
-	m.engine->stats(&m, f);
-	fclose(f);
-	at = strstr(text, "  translated:");
-	while (at && at > text && at[-1] != '\n')
-		at--;
-	if (at)
-		n = strtoull(at, NULL, 10);
-	free(text);
-	return n;
+	m.engine->stats(&m, &t.sink);
+	return t.n;
 }
 
 /* Ends a run without a budget that does not end: two looks later it is the same one. */

@@ -106,10 +106,11 @@ static int make_cmdline(struct boot *b, const struct machine_cfg *cfg, struct er
 {
 	const char *dflt = cfg->cmdline ? cfg->cmdline : b->ops->dflt_cmdline;
 	const char *add = cfg->append ? cfg->append : "";
-	const char *gap = *dflt && *add ? " " : "";
+	const char *root = b->disk && b->disk->root && !cfg->cmdline ? b->disk->root : "";
+	const char *gap = *dflt && *root ? " " : "", *gap2 = *dflt && *add ? " " : "";
 
 	b->own_cmdline = cfg->cmdline;
-	if (asprintf(&b->cmdline, "%s%s%s", dflt, gap, add) < 0) {
+	if (asprintf(&b->cmdline, "%s%s%s%s%s", dflt, gap, root, gap2, add) < 0) {
 		b->cmdline = NULL;
 		return err_set(e, -ENOMEM, "out of memory");
 	}
@@ -146,28 +147,19 @@ static int open_module(struct boot *b, const char *spec, struct err *e)
 	return rc;
 }
 
-int boot_open(struct boot *b, struct machine *m, const struct machine_cfg *cfg, struct err *e)
+static int open_files(struct boot *b, const struct machine_cfg *cfg, struct err *e)
 {
-	int rc;
+	int rc = cfg->kernel ? boot_file_open(&b->kernel, cfg->kernel, "kernel", e)
+			     : boot_disk_read(b, cfg, e);
 
-	b->m = m;
-	rc = boot_file_open(&b->kernel, cfg->kernel, "kernel", e);
 	if (rc == 0 && cfg->initrd)
 		rc = boot_file_open(&b->initrd, cfg->initrd, "initrd", e);
 	for (unsigned i = 0; rc == 0 && cfg->modules && cfg->modules[i]; i++)
 		rc = open_module(b, cfg->modules[i], e);
-	if (rc == 0)
-		rc = find_way(b, e);
-	if (rc == 0)
-		rc = make_cmdline(b, cfg, e);
-	if (rc == 0)
-		rc = b->ops->check(b, e);
-	if (rc)
-		boot_close(b);
 	return rc;
 }
 
-void boot_close(struct boot *b)
+static void close_files(struct boot *b)
 {
 	boot_file_close(&b->kernel);
 	boot_file_close(&b->initrd);
@@ -181,26 +173,60 @@ void boot_close(struct boot *b)
 	b->cmdline = NULL;
 }
 
+static int open_and_check(struct boot *b, const struct machine_cfg *cfg, struct err *e)
+{
+	int rc = open_files(b, cfg, e);
+
+	if (rc == 0)
+		rc = find_way(b, e);
+	if (rc == 0)
+		rc = make_cmdline(b, cfg, e);
+	return rc ? rc : b->ops->check(b, e);
+}
+
+int boot_open(struct boot *b, struct machine *m, const struct machine_cfg *cfg, struct err *e)
+{
+	int rc;
+
+	b->m = m;
+	rc = open_and_check(b, cfg, e);
+	if (rc)
+		boot_close(b);
+	return rc;
+}
+
+void boot_close(struct boot *b)
+{
+	close_files(b);
+	if (b->disk)
+		boot_disk_close(b->disk);
+}
+
+/* Files are as they are now; what a disk boots may be another one altogether. */
 static int refresh(struct boot *b, struct err *e)
 {
-	int rc = boot_file_refresh(&b->kernel, e);
+	int rc;
 
+	if (b->disk) {
+		close_files(b);
+		return open_and_check(b, b->m->cfg, e);
+	}
+	rc = boot_file_refresh(&b->kernel, e);
 	if (rc == 0 && b->initrd.size)
 		rc = boot_file_refresh(&b->initrd, e);
 	for (unsigned i = 0; rc == 0 && i < b->nr_modules; i++)
 		rc = boot_file_refresh(&b->modules[i], e);
-	return rc;
+	if (rc)
+		return rc;
+	if (!b->ops->match(&b->kernel))
+		return err_set(e, -ENOEXEC, "%s was a %s kernel and is now %s; start again",
+			       b->kernel.path, b->ops->name, boot_describe(&b->kernel));
+	return b->ops->check(b, e);
 }
 
 int boot_load(struct boot *b, struct err *e)
 {
 	int rc = refresh(b, e);
 
-	if (rc)
-		return rc;
-	if (!b->ops->match(&b->kernel))
-		return err_set(e, -ENOEXEC, "%s was a %s kernel and is now %s; start again",
-			       b->kernel.path, b->ops->name, boot_describe(&b->kernel));
-	rc = b->ops->check(b, e);
 	return rc ? rc : b->ops->load(b, e);
 }

@@ -14,6 +14,7 @@
 
 #include "sundog/types.h"
 
+struct blk;
 struct cpu_state;
 struct err;
 struct machine;
@@ -22,7 +23,7 @@ struct machine_cfg;
 enum { BOOT_FILE_HEAD = 0x10000 };
 
 struct boot_file {
-	const char *path, *what; /* "kernel": for messages */
+	const char *path, *what; /* "kernel": for messages; borrowed */
 	u64 size;
 	u8 *head; /* its first bytes: BOOT_FILE_HEAD, or all if it has fewer or is a pipe */
 	u64 head_len;
@@ -62,7 +63,8 @@ struct boot {
 	char *module_paths[BOOT_MAX_MODULES];
 	unsigned nr_modules;
 	char *cmdline;
-	bool own_cmdline; /* the user's alone (--cmdline), nothing of ours in it */
+	bool own_cmdline;	/* the user's alone (--cmdline), nothing of ours in it */
+	struct boot_disk *disk; /* where the kernel comes from if no file is named; or NULL */
 
 	/* Of the board. */
 	struct mem_range map[BOOT_MAX_RANGES];
@@ -77,6 +79,18 @@ struct boot {
 		u64 initrd;		/* where it goes */
 		bool long_mode;
 	} plan;
+};
+
+/*
+ * A disk to boot from, and how that went.  The board fills in the first two, before
+ * boot_open(); see disk.h.
+ */
+struct boot_disk {
+	struct blk *blk;
+	const char *device;    /* what it is for the guest; NULL: boot_open() chooses */
+	char *kernel, *initrd; /* where they were, for messages; owned */
+	char *root;	       /* for the kernel command line; owned */
+	char *said;	       /* the last line about what is booted; owned */
 };
 
 struct boot_ops {
@@ -107,8 +121,9 @@ extern const struct boot_ops boot_linux, boot_pvh, boot_multiboot;
 extern const struct boot_ops *const boot_ways[]; /* boot.c; NULL-ended */
 
 /*
- * Opens the files of cfg, finds the way to boot and checks.  map, nr_ranges, low_end and rsdp
- * are already in *b, everything else is zero.  Errors are -ENOEXEC: input unusable.
+ * Opens the files of cfg, or looks for them on b->disk, finds the way to boot and checks.
+ * map, nr_ranges, low_end, rsdp and perhaps disk are already in *b, everything else is zero.
+ * Errors are -ENOEXEC: input unusable.
  */
 int boot_open(struct boot *b, struct machine *m, const struct machine_cfg *cfg, struct err *e);
 void boot_close(struct boot *b);
@@ -117,6 +132,8 @@ int boot_load(struct boot *b, struct err *e);
 
 /* file.c */
 int boot_file_open(struct boot_file *f, const char *path, const char *what, struct err *e);
+/* A regular file that is open already; takes fd, also on failure. */
+int boot_file_take(struct boot_file *f, int fd, const char *path, const char *what, struct err *e);
 void boot_file_close(struct boot_file *f);
 int boot_file_refresh(struct boot_file *f, struct err *e); /* size and head */
 /* All of that, or -errno: not so long any more, say. */
@@ -124,6 +141,13 @@ int boot_file_read(const struct boot_file *f, u64 off, void *buf, u64 len) must_
 
 /* detect.c: what is it, for people: "a gzip archive". */
 const char *boot_describe(const struct boot_file *f);
+enum boot_input { BOOT_INPUT_UNKNOWN, BOOT_INPUT_KERNEL, BOOT_INPUT_DISK };
+/* What the file is that a user named for booting, without saying as what. */
+enum boot_input boot_classify(const char *path);
+
+/* disk.c: kernel and perhaps initrd of b->disk into b->kernel and b->initrd. */
+int boot_disk_read(struct boot *b, const struct machine_cfg *cfg, struct err *e);
+void boot_disk_close(struct boot_disk *d);
 
 /* Copy to guest RAM, or clear it; -EFAULT: not all RAM. */
 int boot_put(struct boot *b, gpa_t to, const void *p, u64 len) must_check;

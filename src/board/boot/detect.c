@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* detect.c - what a file is, by its first bytes: for the message about a wrong one. */
+/* detect.c - what a file is, by its name and first bytes. */
+#include <sys/stat.h>
+
 #include "board/boot/boot.h"
 #include "board/boot/elf.h"
+#include "fs/source.h"
+#include "sundog/err.h"
 
 static const struct magic {
 	u32 offset;
@@ -90,4 +94,60 @@ const char *boot_describe(const struct boot_file *f)
 	if (is_text(f))
 		return "a text file";
 	return "no format that is known here";
+}
+
+struct file_source {
+	struct fs_source source;
+	const struct boot_file *file;
+};
+
+static int read_file(const struct fs_source *s, u64 off, void *buf, size_t len)
+{
+	return boot_file_read(container_of(s, struct file_source, source)->file, off, buf, len);
+}
+
+static enum boot_input classify_bytes(const struct boot_file *f)
+{
+	const struct file_source s = {{.size = f->size, .read = read_file}, f};
+
+	for (unsigned i = 0; boot_ways[i]; i++)
+		if (boot_ways[i]->match(f))
+			return BOOT_INPUT_KERNEL;
+	if (fs_describe(&s.source, 0, f->size) ||
+	    (f->head_len >= 4 && memcmp(f->head, "QFI\xfb", 4) == 0))
+		return BOOT_INPUT_DISK;
+	/* The last two bytes of a partition table's sector; DOS and EFI programs are none. */
+	return f->head_len >= 512 && ld_le16(f->head + 510) == 0xaa55 &&
+			       memcmp(f->head, "MZ", 2) != 0
+		       ? BOOT_INPUT_DISK
+		       : BOOT_INPUT_UNKNOWN;
+}
+
+/*
+ * A guest may write a kernel's header into its raw disk.  If the disk's name does not say
+ * what it is, that kernel is then booted and the disk is not there: code of the guest's own
+ * choice in the guest, as ever.  The other way round, which image format a disk has is never
+ * decided here.
+ */
+enum boot_input boot_classify(const char *path)
+{
+	static const char *const names[] = {".qcow2", ".raw"};
+	enum boot_input is = BOOT_INPUT_UNKNOWN;
+	struct boot_file f;
+	struct stat st;
+	struct err ignored;
+
+	if (stat(path, &st) || !S_ISREG(st.st_mode))
+		return BOOT_INPUT_UNKNOWN; /* a pipe can be read only once */
+	for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
+		size_t n = strlen(path), m = strlen(names[i]);
+
+		if (n > m && strcmp(path + n - m, names[i]) == 0)
+			return BOOT_INPUT_DISK;
+	}
+	if (boot_file_open(&f, path, "file", &ignored) == 0) {
+		is = classify_bytes(&f);
+		boot_file_close(&f);
+	}
+	return is;
 }

@@ -103,6 +103,17 @@ int boot_file_refresh(struct boot_file *f, struct err *e)
 	return rc ? fail(e, f, strerror(-rc)) : 0;
 }
 
+int boot_file_take(struct boot_file *f, int fd, const char *path, const char *what, struct err *e)
+{
+	int rc;
+
+	*f = (struct boot_file){.path = path, .what = what, .regular = true, .fd = fd};
+	rc = boot_file_refresh(f, e);
+	if (rc)
+		boot_file_close(f);
+	return rc;
+}
+
 int boot_file_open(struct boot_file *f, const char *path, const char *what, struct err *e)
 {
 	struct stat st;
@@ -115,9 +126,7 @@ int boot_file_open(struct boot_file *f, const char *path, const char *what, stru
 	if (fstat(fd, &st) < 0) {
 		rc = fail(e, f, strerror(errno));
 	} else if (S_ISREG(st.st_mode)) {
-		f->regular = true;
-		f->fd = fd;
-		rc = boot_file_refresh(f, e);
+		return boot_file_take(f, fd, path, what, e);
 	} else if (S_ISDIR(st.st_mode)) {
 		rc = fail(e, f, "it is a directory; name the file in it");
 	} else if (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)) {
@@ -125,8 +134,7 @@ int boot_file_open(struct boot_file *f, const char *path, const char *what, stru
 	} else {
 		rc = fail(e, f, "it is a device; name a file");
 	}
-	if (!f->regular)
-		close(fd);
+	close(fd);
 	if (rc)
 		boot_file_close(f);
 	return rc;

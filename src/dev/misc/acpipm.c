@@ -85,14 +85,17 @@ static void pm_overflowed(struct timer *t)
 	pm_update(container_of(t, struct acpipm, overflow));
 }
 
-void acpipm_power_button(struct device *dev)
+bool acpipm_power_button(struct device *dev)
 {
 	struct acpipm *pm = container_of(dev, struct acpipm, dev);
+	bool wanted;
 
 	lock(&dev->lock);
 	pm->status |= STS_PWRBTN;
+	wanted = pm->enable & STS_PWRBTN;
 	pm_update(pm);
 	unlock(&dev->lock);
+	return wanted;
 }
 
 static void write_status(struct acpipm *pm, u16 val)

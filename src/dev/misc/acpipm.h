@@ -18,7 +18,7 @@ enum { /* offsets from iobase, for the FADT */
 
 u32 acpipm_iobase(const struct device *dev);
 
-/* Press the power button.  Any thread, holding no device's lock. */
-void acpipm_power_button(struct device *dev);
+/* Press the power button.  Any thread, holding no device's lock.  True: the guest wants to know. */
+bool acpipm_power_button(struct device *dev);
 
 #endif

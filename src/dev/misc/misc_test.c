@@ -44,8 +44,9 @@ static void test_acpi(void)
 	u32 before, after;
 
 	CHECK(as_load(m->pio, 0x604, 2) == 1);
+	CHECK(!acpipm_power_button(dev) && !tb.level[9]);
 	as_store(m->pio, 0x602, 0x100, 2);
-	acpipm_power_button(dev);
+	CHECK(acpipm_power_button(dev));
 	CHECK(tb.level[9] && as_load(m->pio, 0x600, 2) == 0x100);
 	as_store(m->pio, 0x600, 0x100, 2);
 	CHECK(!tb.level[9]);

@@ -313,6 +313,8 @@ u32 pci_config_read(struct pci_bus *bus, u8 devfn, unsigned off, unsigned size)
 	if (!range_fits(off, size, PCI_CONFIG_SIZE))
 		return 0; /* no extended capabilities */
 	lock(&p->dev.lock);
+	if (p->config_reads)
+		p->config_reads(p, off, size);
 	for (unsigned i = 0; i < size; i++)
 		val |= (u32)p->config[off + i] << 8 * i;
 	unlock(&p->dev.lock);

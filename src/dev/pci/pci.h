@@ -10,7 +10,7 @@
  * Which BAR is where is computed anew from the registers of all functions at each change; one
  * that would lie on something else is left out, and tried again at the next change.
  *
- * MSI-X: a device adds the capability and a BAR with its table, and sends pci_send_msi().
+ * MSI-X is in msix.h.
  *
  * Source: PCI Local Bus Specification 3.0, "Configuration Space Organization".
  */
@@ -66,7 +66,8 @@ struct pci_dev {
 	struct pci_bar bar[PCI_NR_BARS];
 	struct irq_line intx;
 	bool intx_level;
-	/* A register of the device's own was written; may be NULL. */
+	/* Registers are about to be read, or were written; both may be NULL. */
+	void (*config_reads)(struct pci_dev *p, unsigned off, unsigned size);
 	void (*config_written)(struct pci_dev *p, unsigned off, unsigned size);
 };
 

@@ -30,5 +30,5 @@ const struct engine_ops interp_engine = {
 	.access_end = soft_access_end,
 	.pc = soft_pc,
 	.set_debug = soft_set_debug,
-	.stats = soft_print_stats,
+	.stats = soft_put_stats,
 };

@@ -286,7 +286,7 @@ void jit_perf_code(struct jit *j, const struct jit_code *c, u64 lin);
 void jit_report_translated(struct x86_cpu *cpu, const struct block *b); /* which cpu runs now */
 void jit_report_killed(const struct soft *s, const struct block *b);
 void jit_report_exit(struct x86_cpu *cpu, const struct jit_link *l);
-void jit_stats(struct machine *m, FILE *f);
+void jit_stats(struct machine *m, struct counter_sink *to);
 
 /* --- vec.c ------------------------------------------------------------------------------- */
 

@@ -639,7 +639,7 @@ void lockstep_free(struct x86_cpu *cpu)
 	sc->shadow = NULL;
 }
 
-void lockstep_stats(const struct soft *s, FILE *f)
+void lockstep_stats(const struct soft *s, struct counter_sink *to)
 {
 	u64 steps = 0, ops = 0, replays = 0, unsure = 0, differences = 0;
 
@@ -654,11 +654,9 @@ void lockstep_stats(const struct soft *s, FILE *f)
 		unsure += ls->unsure;
 		differences += ls->differences;
 	}
-	fprintf(f, "%15llu  compared: entries compared with the interpreter\n",
-		(unsigned long long)steps);
-	fprintf(f, "%15llu  compared_ops: instructions in them\n", (unsigned long long)ops);
-	fprintf(f, "%15llu  replays: begun anew behind an access to a device\n",
-		(unsigned long long)replays);
-	fprintf(f, "%15llu  unsure: not compared after all\n", (unsigned long long)unsure);
-	fprintf(f, "%15llu  differences: found\n", (unsigned long long)differences);
+	counter_put(to, "compared", "entries compared with the interpreter", (double)steps);
+	counter_put(to, "compared_ops", "instructions in them", (double)ops);
+	counter_put(to, "replays", "begun anew behind an access to a device", (double)replays);
+	counter_put(to, "unsure", "not compared after all", (double)unsure);
+	counter_put(to, "differences", "found", (double)differences);
 }

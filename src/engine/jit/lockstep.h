@@ -106,7 +106,7 @@ void lockstep_before_op(struct x86_cpu *cpu, const struct op *op);
 /* May op be run twice, with the same result? */
 bool lockstep_repeats(const struct op *op);
 
-void lockstep_stats(const struct soft *s, FILE *f);
+void lockstep_stats(const struct soft *s, struct counter_sink *to);
 
 /* lockstep_compare.c: where both ended; ls->what says what is not the same. */
 bool lockstep_differs(struct lockstep *ls);

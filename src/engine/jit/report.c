@@ -51,22 +51,22 @@ static const struct soft_counter counters[] = {
 	SOFT_COUNTER(exits_other, "times code was left since there was none to go on with"),
 };
 
-void jit_stats(struct machine *m, FILE *f)
+void jit_stats(struct machine *m, struct counter_sink *to)
 {
 	const struct soft *s = m->engine_priv;
 	const struct jit *j = jit_of(s);
 
-	soft_print_stats(m, f);
-	soft_print_counters(s, f, counters, ARRAY_SIZE(counters));
-	soft_print_count(f, j->translated, "translated", "blocks translated");
-	soft_print_count(f, j->traces, "traces", "of those, heads of traces");
-	soft_print_count(f, j->guest_bytes, "guest_code", "bytes of the guest's code in them");
-	soft_print_count(f, j->bytes, "code", "bytes that they became");
-	fprintf(f, "%15.2f  expansion: bytes of code for each of the guest's\n",
-		j->guest_bytes ? (double)j->bytes / (double)j->guest_bytes : 0.0);
-	soft_print_count(f, j->links, "links", "direct branches linked");
-	soft_print_count(f, j->kills, "kills_code", "blocks with code that died");
-	soft_print_count(f, j->refused, "refused", "translations put off for lack of room");
+	soft_put_stats(m, to);
+	soft_put_counters(s, to, counters, ARRAY_SIZE(counters));
+	counter_put(to, "translated", "blocks translated", (double)j->translated);
+	counter_put(to, "traces", "of those, heads of traces", (double)j->traces);
+	counter_put(to, "guest_code", "bytes of the guest's code in them", (double)j->guest_bytes);
+	counter_put(to, "code", "bytes that they became", (double)j->bytes);
+	counter_put(to, "expansion", "bytes of code for each of the guest's",
+		    j->guest_bytes ? (double)j->bytes / (double)j->guest_bytes : 0.0);
+	counter_put(to, "links", "direct branches linked", (double)j->links);
+	counter_put(to, "kills_code", "blocks with code that died", (double)j->kills);
+	counter_put(to, "refused", "translations put off for lack of room", (double)j->refused);
 	if (j->lockstep)
-		lockstep_stats(s, f);
+		lockstep_stats(s, to);
 }

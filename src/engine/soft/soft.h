@@ -37,6 +37,7 @@
 #include "isa/x86/flags.h"
 #include "isa/x86/mem.h"
 #include "isa/x86/system.h"
+#include "sundog/counters.h"
 #include "sundog/machine.h"
 
 /* --- blocks (block.c) --------------------------------------------------------------------- */
@@ -324,8 +325,8 @@ int soft_cpu_init(struct vcpu *v, struct err *e);
 void soft_cpu_destroy(struct vcpu *v);
 
 /* engine_ops.stats */
-void soft_print_stats(struct machine *m, FILE *f);
-/* A counter of struct soft_stats, summed over all vCPUs; an engine prints its own, too. */
+void soft_put_stats(struct machine *m, struct counter_sink *to);
+/* A counter of struct soft_stats, summed over all vCPUs; an engine puts its own, too. */
 struct soft_counter {
 	const char *name, *doc;
 	size_t offset;
@@ -335,8 +336,8 @@ struct soft_counter {
 		.name = #n, .doc = (d), .offset = offsetof(struct soft_stats, n) \
 	}
 u64 soft_sum_stat(const struct soft *s, size_t offset);
-void soft_print_count(FILE *f, u64 n, const char *name, const char *doc);
-void soft_print_counters(const struct soft *s, FILE *f, const struct soft_counter *c, unsigned nr);
+void soft_put_counters(const struct soft *s, struct counter_sink *to, const struct soft_counter *c,
+		       unsigned nr);
 
 static inline struct soft_cpu *soft_cpu(const struct x86_cpu *cpu)
 {

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* stats.c - the software engines' counters, summed over the vCPUs, for --stats. */
-#include <inttypes.h>
-
 #include "engine/soft/soft.h"
 
 static const struct soft_counter counters[] = {
@@ -19,11 +17,6 @@ static const struct soft_counter counters[] = {
 	SOFT_COUNTER(kicks, "times something waited when a block ended"),
 };
 
-void soft_print_count(FILE *f, u64 n, const char *name, const char *doc)
-{
-	fprintf(f, "%15" PRIu64 "  %s: %s\n", n, name, doc);
-}
-
 u64 soft_sum_stat(const struct soft *s, size_t offset)
 {
 	u64 sum = 0;
@@ -34,24 +27,25 @@ u64 soft_sum_stat(const struct soft *s, size_t offset)
 	return sum;
 }
 
-void soft_print_counters(const struct soft *s, FILE *f, const struct soft_counter *c, unsigned nr)
+void soft_put_counters(const struct soft *s, struct counter_sink *to, const struct soft_counter *c,
+		       unsigned nr)
 {
 	for (unsigned i = 0; i < nr; i++)
-		soft_print_count(f, soft_sum_stat(s, c[i].offset), c[i].name, c[i].doc);
+		counter_put(to, c[i].name, c[i].doc, (double)soft_sum_stat(s, c[i].offset));
 }
 
-void soft_print_stats(struct machine *m, FILE *f)
+void soft_put_stats(struct machine *m, struct counter_sink *to)
 {
 	const struct soft *s = m->engine_priv;
 	u64 instructions = 0;
 
 	for (unsigned i = 0; i < m->nr_vcpus; i++)
 		instructions += m->vcpus[i]->icount;
-	soft_print_count(f, instructions, "instructions",
-			 s->engine_data ? "interpreted; translated code does not count them"
-					: "run");
-	soft_print_counters(s, f, counters, ARRAY_SIZE(counters));
-	soft_print_count(f, s->kills_store, "kills_store", "blocks that a CPU's store changed");
-	soft_print_count(f, s->kills_dma, "kills_dma", "blocks that a device changed");
-	soft_print_count(f, s->kills_flush, "kills_flush", "blocks given up with all others");
+	counter_put(to, "instructions",
+		    s->engine_data ? "interpreted; translated code does not count them" : "run",
+		    (double)instructions);
+	soft_put_counters(s, to, counters, ARRAY_SIZE(counters));
+	counter_put(to, "kills_store", "blocks that a CPU's store changed", (double)s->kills_store);
+	counter_put(to, "kills_dma", "blocks that a device changed", (double)s->kills_dma);
+	counter_put(to, "kills_flush", "blocks given up with all others", (double)s->kills_flush);
 }

@@ -3,10 +3,11 @@
  * guestmem.h - plain moves to and from guest RAM, which every vCPU changes under us.
  *
  * The races are the guest's own, as on the hardware: the accessors promise single-copy
- * atomicity of aligned accesses and nothing else, and are hidden from ThreadSanitizer.
+ * atomicity of aligned accesses and nothing else, and are hidden from ThreadSanitizer.  They
+ * take what as_ram(), as_ram_window() and dma_map() gave; whoever writes says so by dma_unmap().
  */
-#ifndef CORE_GUESTMEM_H
-#define CORE_GUESTMEM_H
+#ifndef SUNDOG_GUESTMEM_H
+#define SUNDOG_GUESTMEM_H
 
 #include "sundog/types.h"
 

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * memdisk.h - a disk in memory that finishes requests when it is told to: the block layer of
+ * the NVMe test and fuzzer.
+ *
+ * Included by exactly one file of a program.
+ */
+#ifndef DEV_NVME_MEMDISK_H
+#define DEV_NVME_MEMDISK_H
+
+#include <errno.h>
+
+#include "dev/check.h"
+#include "sundog/block.h"
+
+enum { MEMDISK_SIZE = 1 << 20, MEMDISK_HELD = 64 };
+
+static struct blk {
+	u64 size;
+	bool read_only, hold;
+	int error;
+	u8 data[MEMDISK_SIZE];
+	struct blk_req *held[MEMDISK_HELD], last;
+	unsigned nr_held, submitted, flushes;
+} disk = {.size = MEMDISK_SIZE};
+
+struct blk *blk_find(struct machine *m, const char *id)
+{
+	return strcmp(id, "d0") == 0 ? &disk : NULL;
+}
+
+u64 blk_size(const struct blk *b)
+{
+	return b->size;
+}
+
+bool blk_is_read_only(const struct blk *b)
+{
+	return b->read_only;
+}
+
+static int memdisk_work(struct blk *b, struct blk_req *r)
+{
+	u64 at = r->offset, sum = 0;
+
+	if (b->error)
+		return b->error;
+	if (!range_fits(r->offset, r->len, b->size))
+		return -EINVAL;
+	for (unsigned i = 0; i < r->iovcnt; at += r->iov[i++].iov_len) {
+		sum += r->iov[i].iov_len;
+		CHECK(sum <= r->len);
+		if (r->op == BLK_READ)
+			memcpy(r->iov[i].iov_base, b->data + at, r->iov[i].iov_len);
+		else
+			memcpy(b->data + at, r->iov[i].iov_base, r->iov[i].iov_len);
+	}
+	CHECK(sum == r->len || r->op >= BLK_FLUSH);
+	if (r->op == BLK_DISCARD || r->op == BLK_WRITE_ZEROES)
+		memset(b->data + r->offset, 0, r->len);
+	b->flushes += r->op == BLK_FLUSH;
+	return 0;
+}
+
+int blk_submit(struct blk *b, struct blk_req *r)
+{
+	b->last = *r;
+	b->submitted++;
+	if (!b->hold || b->nr_held == MEMDISK_HELD)
+		return memdisk_work(b, r);
+	b->held[b->nr_held++] = r;
+	return BLK_PENDING;
+}
+
+/* As a worker thread does it. */
+static inline void memdisk_finish(unsigned i)
+{
+	struct blk_req *r = disk.held[i];
+
+	disk.held[i] = disk.held[--disk.nr_held];
+	lock(&r->owner->lock);
+	r->done(r, memdisk_work(&disk, r));
+	unlock(&r->owner->lock);
+}
+
+void blk_drain(struct blk *b)
+{
+	while (b->nr_held)
+		memdisk_finish(0);
+}
+
+#endif

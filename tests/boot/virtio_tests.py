@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: MIT
+"""Linux on virtio devices: rings of every form, disks that the host reads too, entropy."""
+import hashlib
+import os
+import re
+import subprocess
+
+from harness import boot_test, check, run_script
+
+
+def program(path):
+    """A host's program with its libraries, as pairs for an initrd."""
+    out = subprocess.run(['ldd', path], check=True, stdout=subprocess.PIPE, text=True).stdout
+    files = [path] + re.findall(r'(/\S+) \(0x', out)
+    return [f'{os.path.realpath(f)}:{f.lstrip("/")}' for f in files]
+
+
+# How Linux can be made to use a virtio disk: its rings in each form, and without MSI-X.
+VIRTIO_WAYS = ('packed=off', 'packed=on', 'event_idx=off', 'packed=on,event_idx=off',
+               'indirect_desc=off', 'packed=on,indirect_desc=off,queue-size=8')
+
+
+def virtio_disks(env, ways):
+    """The arguments for a disk each, and its image."""
+    args, images = [], []
+    for i, way in enumerate(ways):
+        image = os.path.join(env.tmp, f'disk{i}.img')
+        if not os.path.exists(image):
+            with open(image, 'wb') as f:
+                f.truncate(64 << 20)
+        args += ['--disk', f'{image},format=raw,device=none', '--device',
+                 f'virtio-blk-pci,drive=disk{i},serial=number{i},{way}']
+        images.append(image)
+    return args, images
+
+
+def write_disks(env, ways, kib, *args, append='quiet'):
+    """Make file systems, fill them, read them back: in this boot, by the host, in another one."""
+    disks, images = virtio_disks(env, ways)
+    out = run_script(env, f"""mkdir /mnt; for disk in /sys/block/vd*; do
+        name=${{disk##*/}}; echo "serial $(cat $disk/serial)"
+        /usr/sbin/mke2fs -q -t ext4 -F /dev/$name && mount -t ext4 /dev/$name /mnt || exit
+        head -c {kib}k /dev/urandom >/mnt/random; tar c -C / bin >/mnt/tar; sync
+        echo 3 >/proc/sys/vm/drop_caches; sha256sum /mnt/random; rm /mnt/tar; fstrim /mnt
+        umount /mnt; done; dmesg -r | grep -E "^<[0-3]>" """, *disks, *args, append=append,
+                     pairs=program('/usr/sbin/mke2fs'), modules=('virtio_pci', 'virtio_blk'))
+    lines = out.strip().split('\n')
+    check('serial numbers', lines[::2], [f'serial number{i}' for i in range(len(ways))])
+    sums = [line.split()[0] for line in lines[1::2]]
+    for image, want in zip(images, sums):
+        subprocess.run(['/usr/sbin/e2fsck', '-fn', image], check=True, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL)
+        data = subprocess.run(['/usr/sbin/debugfs', '-R', 'cat random', image], check=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
+        check('what the host reads', hashlib.sha256(data).hexdigest(), want)
+    out = run_script(env, 'mkdir /mnt; for disk in /sys/block/vd*; do\n'
+                          'mount -t ext4 -o ro /dev/${disk##*/} /mnt && sha256sum </mnt/random\n'
+                          'umount /mnt; done', *virtio_disks(env, ways)[0], *args,
+                     append=append, modules=('virtio_pci', 'virtio_blk'))
+    check('what another boot reads', [line.split()[0] for line in out.strip().split('\n')], sums)
+
+
+@boot_test(300, ('plain',), ('interp',))
+def virtio_disk(env):
+    """Linux makes a file system on a virtio disk, and everybody reads the same from it."""
+    write_disks(env, VIRTIO_WAYS[:1], 300)
+
+
+@boot_test(300, ('plain', 'asan'), ('jit',))
+def virtio_disk_ways(env):
+    """The same with rings of every form, and several queues."""
+    write_disks(env, VIRTIO_WAYS, 8000, '--cpus', '2')
+
+
+@boot_test(300, ('plain',), ('jit',))
+def virtio_disk_intx(env):
+    """The same without message interrupts."""
+    write_disks(env, VIRTIO_WAYS[:2], 3000, append='quiet pci=nomsi')
+
+
+@boot_test(240)
+def virtio_rng(env):
+    """Linux gets random bytes from us, and they are not the same twice."""
+    out = run_script(env, 'cat /sys/class/misc/hw_random/rng_current\n'
+                          'for i in 1 2 3 4; do head -c 20000 /dev/hwrng | sha256sum; done',
+                     '--device', 'virtio-rng-pci', modules=('virtio_pci', 'virtio-rng'))
+    lines = out.strip().split('\n')
+    check('the source', lines[0], 'virtio_rng.0')
+    check('different ones', len(set(lines[1:])), 4)
