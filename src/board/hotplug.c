@@ -88,12 +88,10 @@ int pc_unplug(struct machine *m, struct device *dev, bool force, struct err *e)
 
 	if (!dev->plugged)
 		return err_set(e, -EOPNOTSUPP, "%.60s is the board's own; it stays", dev->id);
-	if (slot >= 0 && !force) {
-		acpihp_request(pc->acpihp, (unsigned)slot);
-		return 0;
-	}
-	remove_device(pc, dev);
+	if (slot < 0 || force)
+		remove_device(pc, dev);
+	/* Linux looks whether a device is still there when it is to let go of it, not before. */
 	if (slot >= 0)
-		acpihp_changed(pc->acpihp, (unsigned)slot);
+		acpihp_request(pc->acpihp, (unsigned)slot);
 	return 0;
 }

@@ -115,7 +115,7 @@ class Control:
         raise GuestError(f'{device} does not go')
 
 
-def plug_and_unplug(env, rounds, *args):
+def plug_and_unplug(env, rounds, *args, how=()):
     """A disk that comes, is read and written, and goes in the middle of that."""
     ctl = Control(env, 'hotplug')
     initrd = env.initrd(script=f"""disk=/dev/nvme0n1; echo "@@ ready"
@@ -134,7 +134,7 @@ def plug_and_unplug(env, rounds, *args):
             device = ctl('hotplug', f'disk={path},format=raw,device=nvme')['id']
             g.expect(f'@@ read number {i}\\.')
             time.sleep(0.01 * (i % 20))
-            ctl('unplug', device)
+            ctl('unplug', *how, device)
             g.expect(f'@@ gone {i}')
             ctl.gone(device)
             os.unlink(path)
@@ -147,6 +147,12 @@ def plug_and_unplug(env, rounds, *args):
 def nvme_hotplug(env):
     """A disk is plugged into a machine that runs, and unplugged."""
     plug_and_unplug(env, 3)
+
+
+@boot_test(300, ('plain',), ('jit',))
+def nvme_hotplug_forced(env):
+    """It is taken away without a word, and the guest lives on."""
+    plug_and_unplug(env, 3, how=('--force',))
 
 
 @boot_test(600, ('plain',), ('jit',))

@@ -116,7 +116,7 @@ static void flush_for_shutdown(struct nvme *n)
 
 void nvme_settle(struct nvme *n)
 {
-	if (n->inflight)
+	if (n->inflight || n->gone)
 		return;
 	if (!(n->cc & CC_EN))
 		n->csts &= ~(u32)(CSTS_RDY | CSTS_CFS);
@@ -398,7 +398,7 @@ static void nvme_unrealize(struct device *dev)
 
 	pci_detach(&n->pci);
 	lock(&dev->lock);
-	n->cc = 0;
+	n->gone = true;
 	stop(n);
 	unlock(&dev->lock);
 	loop_cancel(dev->machine->loop, &n->more);

@@ -88,6 +88,7 @@ struct nvme {
 	u32 intms, cc, csts, aqa;
 	u64 asq, acq;
 	bool running; /* queues are served */
+	bool gone;    /* unplugged: an access that is late starts nothing */
 	u32 life;
 	u32 inflight; /* requests in the block layer, of all lives */
 

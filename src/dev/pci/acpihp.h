@@ -18,7 +18,7 @@ void acpihp_connect(struct device *dev, struct device *pm,
 
 /* These three from the loop's thread, holding no device's lock. */
 void acpihp_set_removable(struct device *dev, unsigned slot, bool on);
-/* Something is in the slot, or no longer: the guest is to look. */
+/* Something is in the slot: the guest is to look. */
 void acpihp_changed(struct device *dev, unsigned slot);
 /* The guest is to let go of it. */
 void acpihp_request(struct device *dev, unsigned slot);
