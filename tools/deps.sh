@@ -4,7 +4,8 @@
 set -eu
 
 build="gcc libc6-dev meson ninja-build pkgconf libzydis-dev libyaml-dev libjansson-dev
-	libarchive-dev liburing-dev libext2fs-dev libseccomp-dev zlib1g-dev acpica-tools scdoc"
+	libarchive-dev liburing-dev libext2fs-dev libseccomp-dev zlib1g-dev libzstd-dev
+	acpica-tools scdoc"
 guest="cpio gzip"
 distro="mmdebstrap fakeroot e2fsprogs fdisk qemu-utils"
 tests="libcmocka-dev python3 python3-jsonschema clang clang-format gdb binutils lz4

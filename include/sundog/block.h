@@ -71,7 +71,7 @@ void blk_unplug(struct blk *b);
  * stay where they are.
  */
 void blk_drain(struct blk *b);
-/* Those, of this owner: done() with -ECANCELED.  Holding no lock; when a device goes. */
+/* The same, and then those of this owner are done() with -ECANCELED; when a device goes. */
 void blk_cancel_waiting(struct blk *b, struct device *owner);
 
 /* Blocking; 0 or a negative errno. */

@@ -32,6 +32,12 @@ struct control_note {
 	int status; /* the exit status of the process */
 };
 
+/* Who passes events on: machine.control.  It takes leaves only, and never waits. */
+struct control_listener {
+	void (*event)(struct control_listener *l, enum control_event event,
+		      const struct control_note *note);
+};
+
 /*
  * Tell all that subscribed; note may be NULL for events that tell nothing.  Any thread, with any
  * locks held: it takes a leaf and never waits for a client.

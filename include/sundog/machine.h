@@ -81,7 +81,8 @@ struct machine {
 	struct machine_core *core;
 	bool engine_ready, board_built; /* what machine_free() has to undo */
 	struct machine_hooks hooks;	/* set before machine_start() */
-	struct control *control;	/* src/control/; NULL: none.  Set before machine_start() */
+	struct control_listener
+		*control;  /* src/control/; NULL: none.  Set before machine_start() */
 	bool start_paused; /* a debugger gets the first word: set before machine_start() */
 	_Atomic u64 guest_errors;
 
@@ -104,6 +105,17 @@ struct board {
 	 * not listen to it.  NULL: there is none.
 	 */
 	bool (*power_button)(struct machine *m);
+	/*
+	 * Devices that come and go while the machine runs; the loop's thread, holding nothing.
+	 * plug: a device, realized and announced to the guest, or NULL and *e.  plug_disk: the
+	 * same for a disk, as --disk takes it.  unplug: ask the guest to let go of what was
+	 * plugged into a slot; it goes, on the loop, when the guest says so, which may be never.
+	 * With force it has gone at the return, and the guest finds out.  Events tell of both; each
+	 * may be NULL.
+	 */
+	struct device *(*plug)(struct machine *m, const struct opts *o, struct err *e);
+	struct device *(*plug_disk)(struct machine *m, const char *spec, struct err *e);
+	int (*unplug)(struct machine *m, struct device *dev, bool force, struct err *e);
 	struct irq_line (*irq)(struct machine *m, unsigned gsi); /* an input of its controllers */
 	/* A local APIC message (MSI, IOAPIC): 0xfee00000 form. */
 	void (*msi)(struct machine *m, const struct msi_msg *msg);

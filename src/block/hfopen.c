@@ -135,14 +135,14 @@ void hf_close(struct hostfile *f)
 static int open_at(int dirfd, const char *path, int how)
 {
 	struct open_how h = {
-		.flags = (u64)(how | O_CLOEXEC | O_NOCTTY),
+		.flags = (u64)(how | O_CLOEXEC),
 		.mode = how & O_CREAT ? 0666 : 0,
 		.resolve = dirfd == AT_FDCWD ? 0 : RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
 	};
 	int fd;
 
 	if (dirfd == AT_FDCWD)
-		fd = open(path, how | O_CLOEXEC | O_NOCTTY, 0666);
+		fd = open(path, how | O_CLOEXEC, 0666);
 	else
 		fd = (int)syscall(SYS_openat2, dirfd, path, &h, sizeof(h));
 	return fd < 0 ? -errno : fd;
@@ -188,7 +188,7 @@ static int cannot_open(int dirfd, const char *path, unsigned flags, int code, st
 struct hostfile *hf_open(int dirfd, const char *path, unsigned flags, struct err *e)
 {
 	/* A FIFO would make us wait for its other end. */
-	int how = (flags & HF_WRITE ? O_RDWR : O_RDONLY) | O_NONBLOCK;
+	int how = (flags & HF_WRITE ? O_RDWR : O_RDONLY) | O_NONBLOCK | O_NOCTTY;
 	struct hostfile *f;
 	int fd;
 

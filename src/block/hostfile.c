@@ -25,7 +25,7 @@
 #include "sundog/block.h"
 #include "sundog/err.h"
 
-enum { BOUNCE = 256 << 10, MAX_IOV = 64 };
+enum { BOUNCE = 256 << 10, MAX_IOV = 64, HOST_MAX_IOV = 1024 };
 
 const char *hf_name(const struct hostfile *f)
 {
@@ -301,7 +301,7 @@ int hf_try_preadv(struct hostfile *f, u64 off, const struct iovec *iov, unsigned
 	ssize_t got;
 
 	/* O_DIRECT waits for the disk whatever is said. */
-	if (f->flags & HF_DIRECT || n > MAX_IOV || atomic_load(&f->no_nowait))
+	if (f->flags & HF_DIRECT || n > HOST_MAX_IOV || atomic_load(&f->no_nowait))
 		return -EAGAIN;
 	got = preadv2(f->fd, iov, (int)n, (off_t)off, RWF_NOWAIT);
 	if (got < 0 && errno == EOPNOTSUPP)

@@ -67,10 +67,10 @@ static int open_backing(struct blk *b, struct err *e)
 		dirfd = hf_dir(b->file);
 	}
 	b->backing = open_layer(&behind, b, dirfd, e);
-	if (b->backing)
-		return 0;
+	if (b->backing || b->parent)
+		return b->backing ? 0 : e->code;
 	err_prefix(e, "%s: backing image: ", cfg->file);
-	if (!cfg->backing && (e->code == -EXDEV || e->code == -ENOENT || e->code == -ELOOP)) {
+	if (!cfg->backing && (e->code == -EXDEV || e->code == -ENOENT)) {
 		size_t n = strlen(e->msg);
 
 		snprintf(e->msg + n, sizeof(e->msg) - n, "; backing=PATH says where it is");

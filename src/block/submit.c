@@ -586,6 +586,8 @@ void blk_cancel_waiting(struct blk *b, struct device *owner)
 	struct op_list out;
 	struct blk_io *op;
 
+	/* What fails meanwhile may come to wait. */
+	blk_drain(b);
 	op_list_init(&out);
 	lock(&c->lock);
 	cancel_in(c, &c->throttled, owner, &out);

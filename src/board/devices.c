@@ -17,6 +17,7 @@
 #include "dev/intc/pic.h"
 #include "dev/misc/acpipm.h"
 #include "dev/misc/fwcfg.h"
+#include "dev/pci/acpihp.h"
 #include "dev/pci/host.h"
 #include "dev/timer/hpet.h"
 #include "dev/timer/pit.h"
@@ -40,6 +41,7 @@ static const struct own {
 	{&mc146818rtc_type, NULL, true},
 	{&pci_host_type, NULL, true},
 	{&acpipm_type, NULL, true},
+	{&acpihp_type, NULL, true},
 	{&fwcfg_type, NULL, false},
 	{&port92_type, NULL, false},
 	{&i8042_type, NULL, false},
@@ -275,6 +277,7 @@ static int add_all(struct pc *pc, struct wishes *ws, const struct machine_cfg *c
 	if (rc)
 		return rc;
 	wire_timers(pc);
+	pc_wire_hotplug(pc);
 	fill_cmos(pc);
 	return 0;
 }

@@ -18,13 +18,16 @@ struct pc_disk {
 	struct blk_spec spec;
 	char id[16]; /* where the user gave none */
 	struct blk *blk;
+
+	/* Of those that come while the machine runs. */
+	struct pc_disk *next;
+	struct device *dev;
 };
 
-/* The next one; fd is 0, or what to open instead of the file that text names. */
-static int open_disk(struct pc *pc, const char *text, int fd, struct err *e)
+/* Number n; fd is 0, or what to open instead of the file that text names. */
+static int open_disk(struct pc *pc, struct pc_disk *d, unsigned n, const char *text, int fd,
+		     struct err *e)
 {
-	unsigned n = pc->nr_disks++;
-	struct pc_disk *d = &pc->disks[n];
 	int r = blk_spec_parse(&d->spec, text, e);
 
 	if (r)
@@ -71,14 +74,18 @@ int pc_open_disks(struct pc *pc, const struct machine_cfg *cfg, struct err *e)
 	pc->disks = calloc(n + 1, sizeof(*pc->disks));
 	if (!pc->disks)
 		return err_set(e, -ENOMEM, "out of memory");
-	while (!r && pc->nr_disks < n)
-		r = open_disk(pc, specs[pc->nr_disks], 0, e);
+	while (!r && pc->nr_disks < n) {
+		unsigned i = pc->nr_disks++;
+
+		r = open_disk(pc, &pc->disks[i], i, specs[i], 0, e);
+	}
 	if (r)
 		return err_prefix(e, "--disk "), r;
 	if (!cfg->seed_fd)
 		return 0;
 	pc->seed = &pc->disks[n];
-	return open_disk(pc, SEED, cfg->seed_fd, e);
+	pc->nr_disks++;
+	return open_disk(pc, pc->seed, n, SEED, cfg->seed_fd, e);
 }
 
 int pc_open_kernel(struct pc *pc, const struct machine_cfg *cfg, struct err *e)
@@ -100,18 +107,19 @@ int pc_open_kernel(struct pc *pc, const struct machine_cfg *cfg, struct err *e)
 	return r;
 }
 
-static int add_device(struct pc *pc, struct pc_disk *d, const char *type, struct err *e)
+static struct device *add_device(struct pc *pc, struct pc_disk *d, struct err *e)
 {
-	struct opts *o = opts_new(type);
-	int r = 0;
+	bool nvme = strcmp(d->spec.device, "nvme") == 0;
+	struct opts *o = opts_new(nvme ? "nvme" : "virtio-blk-pci");
+	struct device *dev = NULL;
 
 	if (!o || opts_set(o, "drive", blk_id(d->blk)) ||
 	    (*d->spec.serial && opts_set(o, "serial", d->spec.serial)))
-		r = err_set(e, -ENOMEM, "out of memory");
-	else if (!device_add(pc->m, o, e))
-		r = e->code ? e->code : -EINVAL;
+		err_set(e, -ENOMEM, "out of memory");
+	else
+		dev = device_add(pc->m, o, e);
 	opts_free(o);
-	return r;
+	return dev;
 }
 
 int pc_add_disk_devices(struct pc *pc, struct err *e)
@@ -121,30 +129,92 @@ int pc_add_disk_devices(struct pc *pc, struct err *e)
 		pc->seed->spec.device = pc->disks->spec.device;
 	for (unsigned i = 0; i < pc->nr_disks; i++) {
 		struct pc_disk *d = &pc->disks[i];
-		bool nvme = strcmp(d->spec.device, "nvme") == 0;
-		int r = 0;
 
-		if (strcmp(d->spec.device, "none") != 0)
-			r = add_device(pc, d, nvme ? "nvme" : "virtio-blk-pci", e);
-		if (r)
-			return err_prefix(e, "--disk %s: ", d->spec.cfg.file), r;
+		if (strcmp(d->spec.device, "none") == 0 || add_device(pc, d, e))
+			continue;
+		err_prefix(e, "--disk %s: ", d->spec.cfg.file);
+		return e->code ? e->code : -EINVAL;
 	}
 	return 0;
 }
 
+static void close_disk(struct pc *pc, struct pc_disk *d)
+{
+	struct err e = {0};
+
+	if (d->blk) {
+		blk_remove(pc->m, d->blk);
+		if (blk_close(d->blk, &e))
+			fprintf(stderr, "sundog: %s: %s\n", d->spec.cfg.file, e.msg);
+	}
+	blk_spec_destroy(&d->spec);
+}
+
+/* The first name that is free, from where those of --disk end. */
+static unsigned free_number(struct pc *pc)
+{
+	char id[16];
+	unsigned n = pc->nr_disks;
+
+	do
+		snprintf(id, sizeof(id), "disk%u", n++);
+	while (blk_find(pc->m, id));
+	return n - 1;
+}
+
+struct device *pc_add_disk(struct pc *pc, const char *spec, struct err *e)
+{
+	struct pc_disk *d = calloc(1, sizeof(*d));
+
+	if (!d) {
+		err_set(e, -ENOMEM, "out of memory");
+		return NULL;
+	}
+	if (open_disk(pc, d, free_number(pc), spec, 0, e))
+		goto fail;
+	if (strcmp(d->spec.device, "none") == 0) {
+		err_set(e, -EINVAL, "%s: device=none shows it to nobody; leave that out",
+			d->spec.cfg.file);
+		goto fail;
+	}
+	d->dev = add_device(pc, d, e);
+	if (!d->dev)
+		goto fail;
+	d->next = pc->plugged;
+	pc->plugged = d;
+	return d->dev;
+fail:
+	close_disk(pc, d);
+	free(d);
+	return NULL;
+}
+
+void pc_del_disk_device(struct pc *pc, struct device *dev)
+{
+	struct pc_disk **p = &pc->plugged, *d;
+
+	device_del(dev);
+	while (*p && (*p)->dev != dev)
+		p = &(*p)->next;
+	d = *p;
+	if (!d)
+		return;
+	*p = d->next;
+	close_disk(pc, d);
+	free(d);
+}
+
 void pc_close_disks(struct pc *pc)
 {
-	for (unsigned i = 0; i < pc->nr_disks; i++) {
-		struct pc_disk *d = &pc->disks[i];
-		struct err e = {0};
+	while (pc->plugged) {
+		struct pc_disk *d = pc->plugged;
 
-		if (d->blk) {
-			blk_remove(pc->m, d->blk);
-			if (blk_close(d->blk, &e))
-				fprintf(stderr, "sundog: %s: %s\n", d->spec.cfg.file, e.msg);
-		}
-		blk_spec_destroy(&d->spec);
+		pc->plugged = d->next;
+		close_disk(pc, d);
+		free(d);
 	}
+	for (unsigned i = 0; i < pc->nr_disks; i++)
+		close_disk(pc, &pc->disks[i]);
 	free(pc->disks);
 	pc->disks = pc->seed = NULL;
 	pc->nr_disks = 0;

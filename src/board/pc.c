@@ -134,6 +134,9 @@ const struct board board_pc = {
 	.reset = pc_reset,
 	.crashed = pc_crashed,
 	.power_button = pc_power_button,
+	.plug = pc_plug,
+	.plug_disk = pc_plug_disk,
+	.unplug = pc_unplug,
 	.irq = pc_irq,
 	.msi = pc_msi,
 };

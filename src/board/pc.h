@@ -58,6 +58,8 @@ struct pc {
 
 	struct pc_disk *disks; /* disks.c */
 	unsigned nr_disks;
+	struct pc_disk *plugged; /* those that came later */
+	struct device *acpihp;
 	struct pc_disk *seed; /* one of them, or NULL: for cloud-init */
 };
 
@@ -90,5 +92,14 @@ int pc_open_disks(struct pc *pc, const struct machine_cfg *cfg, struct err *e);
 int pc_open_kernel(struct pc *pc, const struct machine_cfg *cfg, struct err *e);
 int pc_add_disk_devices(struct pc *pc, struct err *e);
 void pc_close_disks(struct pc *pc);
+/* One more while the machine runs; NULL and *e.  Then a device goes, with its disk if so added. */
+struct device *pc_add_disk(struct pc *pc, const char *spec, struct err *e);
+void pc_del_disk_device(struct pc *pc, struct device *dev);
+
+/* hotplug.c */
+void pc_wire_hotplug(struct pc *pc);
+struct device *pc_plug(struct machine *m, const struct opts *o, struct err *e);
+struct device *pc_plug_disk(struct machine *m, const char *spec, struct err *e);
+int pc_unplug(struct machine *m, struct device *dev, bool force, struct err *e);
 
 #endif

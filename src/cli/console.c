@@ -30,10 +30,12 @@ static void on_end(int sig)
 
 static void restore_at_signals(void)
 {
-	struct sigaction a = {.sa_handler = on_end, .sa_flags = (int)SA_RESETHAND};
+	struct sigaction a = {.sa_handler = on_end, .sa_flags = (int)SA_RESETHAND}, old;
 
+	/* What was ignored when we were started, by nohup(1) say, stays ignored. */
 	for (size_t i = 0; i < ARRAY_SIZE(ending); i++)
-		sigaction(ending[i], &a, NULL);
+		if (sigaction(ending[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+			sigaction(ending[i], &a, NULL);
 }
 
 /* Take the keys that are ours out of what was typed; returns what is left. */

@@ -13,6 +13,7 @@
 struct vm_args {
 	struct strlist rest; /* what is no option: the machine's name first */
 	bool json, help;
+	bool force;	    /* unplug */
 	unsigned timeout;   /* stop: seconds */
 	const char *format; /* metrics */
 };

@@ -48,7 +48,8 @@ static int unplug_main(int argc, char **argv)
 	int status;
 
 	if (vm_parse(&command_unplug, argc, argv, 2, &a, &status))
-		status = vm_do(&a, "device_del", json_pack("{s:s}", "id", a.rest.items[1]));
+		status = vm_do(&a, "device_del",
+			       json_pack("{s:s,s:b}", "id", a.rest.items[1], "force", a.force));
 	return vm_done(&a, status);
 }
 
@@ -127,6 +128,14 @@ static const struct option stop_options[] = {
 	{NULL},
 };
 
+static const struct option unplug_options[] = {
+	{"force", NULL, "remove it now, whatever the guest does with it", OPTION_FLAG,
+	 offsetof(struct vm_args, force)},
+	VM_OPTION_JSON,
+	VM_OPTION_HELP,
+	{NULL},
+};
+
 const struct command command_pause = {
 	.name = "pause",
 	.usage = "[OPTION]... NAME",
@@ -168,7 +177,9 @@ const struct command command_hotplug = {
 	.usage = "[OPTION]... NAME DEVICE[,KEY=VALUE]...",
 	.doc = "add a device to a machine that runs",
 	.options = plain_options,
-	.help_tail = "Devices are those of sundog run --device help.\n",
+	.help_tail = "Devices are those of sundog run --device help, and disk=FILE[,KEY=VALUE]..., "
+		     "where\n"
+		     "the keys are those of sundog run --disk.\n",
 	.run = hotplug_main,
 };
 
@@ -176,7 +187,9 @@ const struct command command_unplug = {
 	.name = "unplug",
 	.usage = "[OPTION]... NAME ID",
 	.doc = "remove a device that was added while the machine ran",
-	.options = plain_options,
-	.help_tail = "sundog status NAME lists the devices with their ids.\n",
+	.options = unplug_options,
+	.help_tail = "sundog status NAME lists the devices with their ids.  The guest is asked to "
+		     "let go of\n"
+		     "it, and it goes when the guest has.\n",
 	.run = unplug_main,
 };

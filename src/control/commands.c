@@ -119,8 +119,7 @@ static json_t *device_list(const struct control *c)
 	for (const struct device *dev = c->m->devices; dev; dev = dev->next)
 		json_array_append_new(list,
 				      json_pack("{s:o,s:s,s:b}", "id", fields_text(dev->id), "type",
-						dev->type->name, "plugged",
-						json_object_get(c->plugged, dev->id) != NULL));
+						dev->type->name, "plugged", dev->plugged));
 	return list;
 }
 
@@ -326,6 +325,11 @@ static const struct field id_fields[] = {
 	{"id", FIELD_STRING, "the device's"},
 	{NULL},
 };
+static const struct field del_args[] = {
+	{"id", FIELD_STRING, "the device's"},
+	{"force", FIELD_BOOL, "now, whatever the guest does with it (default: false)", true},
+	{NULL},
+};
 
 const struct control_command control_commands[] = {
 	/* clang-format off */
@@ -345,7 +349,8 @@ const struct control_command control_commands[] = {
 	 run_stop},
 	{"quit", "turn it off", NULL, NULL, run_quit},
 	{"device_add", "plug in a device", add_args, id_fields, control_device_add},
-	{"device_del", "remove one that was plugged in", id_fields, NULL, control_device_del},
+	{"device_del", "ask the guest to let go of one; \"device-removed\" says that it has", del_args,
+	 NULL, control_device_del},
 	{NULL},
 	/* clang-format on */
 };

@@ -213,7 +213,7 @@ static void test_names(void **state)
 	assert_int_equal(access(path, F_OK), -1);
 	run_release(&b);
 	assert_int_equal(run_claim_for(&a, "/x/disk.img,format=raw,backing=/y/z", &e), 0);
-	assert_string_equal(a.name, "disk.img");
+	assert_string_equal(a.name, "disk");
 	run_release(&a);
 	assert_int_equal(run_claim_for(&a, "/", &e), 0);
 	assert_string_equal(a.name, "vm");

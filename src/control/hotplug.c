@@ -1,10 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * hotplug.c - devices that come and go while the machine runs.
- *
- * What the board was built with is wired to it and stays; only what was added here is removed
- * here.
- */
+/* hotplug.c - devices that come and go while the machine runs: the board does it. */
 #include <errno.h>
 
 #include "control/server.h"
@@ -12,39 +7,45 @@
 #include "sundog/machine.h"
 #include "sundog/opts.h"
 
+#define DISK "disk="
+
+static struct device *add(struct machine *m, const char *spec, struct err *e)
+{
+	struct device *dev;
+	struct opts *o;
+
+	if (strncmp(spec, DISK, strlen(DISK)) == 0)
+		return m->board->plug_disk(m, spec + strlen(DISK), e);
+	o = opts_parse(spec, e);
+	dev = o ? m->board->plug(m, o, e) : NULL;
+	opts_free(o);
+	return dev;
+}
+
 int control_device_add(struct control_call *call, struct err *e)
 {
-	struct control *c = call->c;
-	struct opts *o = opts_parse(json_string_value(json_object_get(call->args, "spec")), e);
-	struct control_note note = {0};
+	struct machine *m = call->c->m;
+	const char *spec = json_string_value(json_object_get(call->args, "spec"));
 	struct device *dev;
 
-	if (!o)
-		return e->code;
-	dev = device_add(c->m, o, e);
-	opts_free(o);
+	if (!m->board->plug || !m->board->plug_disk)
+		return err_set(e, -EOPNOTSUPP, "the board has no place for more devices");
+	dev = add(m, spec, e);
 	if (!dev)
 		return e->code ? e->code : err_set(e, -EIO, "the device refuses");
-	json_object_set_new(c->plugged, dev->id, json_true());
 	json_object_set_new(call->ret, "id", fields_text(dev->id));
-	note.device = dev->id;
-	control_event(c->m, CONTROL_DEVICE_ADDED, &note);
 	return 0;
 }
 
 int control_device_del(struct control_call *call, struct err *e)
 {
-	struct control *c = call->c;
+	struct machine *m = call->c->m;
 	const char *id = json_string_value(json_object_get(call->args, "id"));
-	struct device *dev = device_find(c->m, id);
-	struct control_note note = {.device = id};
+	struct device *dev = device_find(m, id);
 
 	if (!dev)
 		return err_set(e, -ENOENT, "no device \"%.60s\"; \"status\" lists them", id);
-	if (!json_object_get(c->plugged, id))
+	if (!m->board->unplug)
 		return err_set(e, -EOPNOTSUPP, "%.60s is the board's own; it stays", id);
-	json_object_del(c->plugged, id);
-	device_del(dev);
-	control_event(c->m, CONTROL_DEVICE_REMOVED, &note);
-	return 0;
+	return m->board->unplug(m, dev, json_is_true(json_object_get(call->args, "force")), e);
 }

@@ -111,16 +111,13 @@ static void send_output_locked(struct client *cl)
 	}
 }
 
-void control_event(struct machine *m, enum control_event event, const struct control_note *note)
+static void on_event(struct control_listener *l, enum control_event event,
+		     const struct control_note *note)
 {
-	struct control *c = m->control;
-	json_t *message;
-	char *text;
+	struct control *c = container_of(l, struct control, listener);
+	json_t *message = control_event_json(event, note);
+	char *text = message ? json_dumps(message, JSON_COMPACT) : NULL;
 
-	if (!c)
-		return;
-	message = control_event_json(event, note);
-	text = message ? json_dumps(message, JSON_COMPACT) : NULL;
 	json_decref(message);
 	pthread_mutex_lock(&c->lock);
 	for (unsigned i = 0; text && i < CONTROL_MAX_CLIENTS; i++) {
@@ -390,7 +387,6 @@ static void free_control(struct control *c)
 		close(c->listen_fd);
 	if (c->wake_fd >= 0)
 		close(c->wake_fd);
-	json_decref(c->plugged);
 	pthread_mutex_destroy(&c->lock);
 	free(c);
 }
@@ -404,11 +400,11 @@ struct control *control_start(struct machine *m, const struct control_cfg *cfg, 
 		err_set(e, -ENOMEM, "out of memory; close something");
 		return NULL;
 	}
+	c->listener.event = on_event;
 	c->m = m;
 	c->cfg = *cfg;
 	c->born = clock_now(m, CLOCK_HOST);
 	c->stop_timer = (struct timer){.fn = control_stop_now, .clock = CLOCK_HOST};
-	c->plugged = json_object();
 	pthread_mutex_init(&c->lock, NULL);
 	c->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	c->listen_fd = unix_listen(cfg->path, e);
@@ -424,7 +420,7 @@ struct control *control_start(struct machine *m, const struct control_cfg *cfg, 
 		free_control(c);
 		return NULL;
 	}
-	m->control = c;
+	m->control = &c->listener;
 	return c;
 }
 

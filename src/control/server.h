@@ -16,11 +16,11 @@ enum { CONTROL_MAX_CLIENTS = 16 };
 struct client;
 
 struct control {
+	struct control_listener listener;
 	struct machine *m;
 	struct control_cfg cfg;
 	u64 born;		 /* CLOCK_HOST ns */
 	struct timer stop_timer; /* the patience of "stop" */
-	json_t *plugged;	 /* what device_add added, by id; the loop's thread */
 
 	int listen_fd, wake_fd;
 	pthread_t thread;

@@ -348,6 +348,105 @@ static void run_case(const char *name, const struct blk_cfg *cfg, unsigned seed)
 	printf("%s: %u at once, %u later, %u pauses\n", name, fast, slow, t.pauses);
 }
 
+/* --- devices that go while they have requests ------------------------------------------------- */
+
+enum { ABANDONED = 20 };
+
+struct loose {
+	struct blk_req req;
+	struct iovec iov;
+	u8 buf[BLK_SECTOR];
+	bool pending;
+	int res;
+};
+
+static void on_loose(struct blk_req *req, int res)
+{
+	struct loose *l = req->opaque;
+
+	check(l->pending);
+	l->pending = false;
+	l->res = res;
+}
+
+/* Returns how many have ended with res. */
+static unsigned count_loose(const struct loose *l, int res)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < ABANDONED; i++)
+		n += !l[i].pending && l[i].res == res;
+	return n;
+}
+
+static void submit_loose(struct blk *b, struct device *dev, struct loose *l)
+{
+	lock(&dev->lock);
+	for (unsigned i = 0; i < ABANDONED; i++) {
+		int r;
+
+		l[i] = (struct loose){.iov = {l[i].buf, BLK_SECTOR}, .pending = true};
+		l[i].req = (struct blk_req){.op = BLK_WRITE,
+					    .offset = i * 4096,
+					    .len = BLK_SECTOR,
+					    .iov = &l[i].iov,
+					    .iovcnt = 1,
+					    .done = on_loose,
+					    .owner = dev,
+					    .opaque = &l[i]};
+		r = blk_submit(b, &l[i].req);
+		if (r != BLK_PENDING)
+			on_loose(&l[i].req, r);
+	}
+	unlock(&dev->lock);
+}
+
+static void abandon(const char *file, const char *format, u64 iops, unsigned room, bool cancel)
+{
+	struct blk_cfg cfg = {.file = file, .format = format, .limits.iops = iops};
+	static struct loose l[ABANDONED];
+	struct device dev = {.machine = &t.m};
+	struct err e;
+
+	cfg.on_error = BLK_STOP_ENOSPC;
+	lock_init(&dev.lock, LOCK_DEVICE, "user");
+	scatter_reset(DEVICES * SLOTS * SLOT, room);
+	machine_begin();
+	t.blk = blk_open(&cfg, &e);
+	check(t.blk);
+	blk_add(&t.m, t.blk);
+	submit_loose(t.blk, &dev, l);
+	if (cancel) {
+		blk_cancel_waiting(t.blk, &dev);
+		check(count_loose(l, 0) + count_loose(l, -ECANCELED) == ABANDONED);
+		check(count_loose(l, -ECANCELED) > 10);
+	}
+	blk_remove(&t.m, t.blk);
+	if (room == ABANDONED)
+		check(count_loose(l, 0) == ABANDONED);
+	check(blk_close(t.blk, &e) == 0);
+	machine_end();
+	lock_destroy(&dev.lock);
+}
+
+static void abandon_all(const char *dir)
+{
+	char path[4096];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/abandon-%d.img", dir, (int)getpid());
+	fd = open(path, O_CREAT | O_TRUNC | O_RDWR, 0600);
+	check(fd >= 0 && ftruncate(fd, DEVICES * SLOTS * SLOT) == 0);
+	close(fd);
+	abandon(path, "raw", 4, 0, true);
+	abandon(path, "raw", 4, 0, false); /* waits, and is forgotten */
+	abandon(path, "scatter", 0, 3, true);
+	abandon(path, "scatter", 0, 3, false);
+	abandon(path, "scatter", 0, ABANDONED, false);
+	unlink(path);
+	printf("abandon: fine\n");
+}
+
 static const struct stress_case {
 	const char *name, *format;
 	bool threads, direct;
@@ -401,6 +500,7 @@ int main(int argc, char **argv)
 		else if (strcmp(argv[i], "--dir") == 0)
 			dir = argv[i + 1];
 	}
+	abandon_all(dir);
 	for (unsigned k = 0; k < ARRAY_SIZE(cases); k++) {
 		bool wanted = i == argc;
 

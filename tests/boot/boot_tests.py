@@ -16,8 +16,9 @@ import time
 import crash_tests  # these register their tests
 import disk_tests
 import distro_tests
+import nvme_tests
 import virtio_tests
-from guest import GuestError
+from guest import Guest, GuestError
 from harness import TESTS, TOP, Env, boot_test, check, run_script
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -230,7 +231,12 @@ def managed(env):
             check('raw terminal left behind', g.is_raw(), False)
     finally:
         subprocess.run([env.sundog, 'stop', 'vm', '--timeout', '0'], stderr=subprocess.DEVNULL)
-    check('left over', os.listdir(os.environ['SUNDOG_RUN_DIR']), ['vm.log'])
+    # The console has ended a little before the process.
+    end = time.monotonic() + 60 * env.patience
+    while (left := os.listdir(os.environ['SUNDOG_RUN_DIR'])) != ['vm.log']:
+        if time.monotonic() > end:
+            raise GuestError(f'left in the run directory: {left}')
+        time.sleep(0.05)
 
 
 @boot_test(180)

@@ -28,6 +28,15 @@ DefinitionBlock ("", "DSDT", 2, "SUNDOG", "SUNDOGPC", 1)
 	/* As QEMU's: SLP_TYP 0 is soft-off. */
 	Name (\_S5, Package () { Zero, Zero, Zero, Zero })
 
+	/* The general-purpose event of the slots, an edge. */
+	Scope (\_GPE)
+	{
+		Method (_E01, 0, NotSerialized)
+		{
+			\_SB.PCI0.PCNT ()
+		}
+	}
+
 	Scope (\_SB)
 	{
 		Device (PCI0)
@@ -73,7 +82,7 @@ DefinitionBlock ("", "DSDT", 2, "SUNDOG", "SUNDOGPC", 1)
 				Return (ConcatenateResTemplate (CRES, CR64))
 			}
 
-			/* Features that the OS may control: PCIe native, no hot plug. */
+			/* Features that the OS may control: PCIe's, but its hot plug, which is ACPI's. */
 			Method (_OSC, 4, NotSerialized)
 			{
 				CreateDWordField (Arg3, Zero, CDW1)
@@ -126,6 +135,87 @@ DefinitionBlock ("", "DSDT", 2, "SUNDOG", "SUNDOGPC", 1)
 				}
 				Return (Local0)
 			}
+
+			/* Hotplug: a bit is a slot.  See dev/pci/acpihp.c. */
+			OperationRegion (PCST, SystemIO, 0xAE00, 0x14)
+			Field (PCST, DWordAcc, NoLock, WriteAsZeros)
+			{
+				PCIU, 32,	/* look at these */
+				PCID, 32,	/* let go of these */
+				B0EJ, 32	/* let go of */
+			}
+			Method (PCEJ, 1, Serialized)
+			{
+				B0EJ = One << Arg0
+			}
+			Method (DVNT, 2, NotSerialized)
+			{
+				If (Arg0 & 0x00000002) { Notify (S01, Arg1) }
+				If (Arg0 & 0x00000004) { Notify (S02, Arg1) }
+				If (Arg0 & 0x00000008) { Notify (S03, Arg1) }
+				If (Arg0 & 0x00000010) { Notify (S04, Arg1) }
+				If (Arg0 & 0x00000020) { Notify (S05, Arg1) }
+				If (Arg0 & 0x00000040) { Notify (S06, Arg1) }
+				If (Arg0 & 0x00000080) { Notify (S07, Arg1) }
+				If (Arg0 & 0x00000100) { Notify (S08, Arg1) }
+				If (Arg0 & 0x00000200) { Notify (S09, Arg1) }
+				If (Arg0 & 0x00000400) { Notify (S0A, Arg1) }
+				If (Arg0 & 0x00000800) { Notify (S0B, Arg1) }
+				If (Arg0 & 0x00001000) { Notify (S0C, Arg1) }
+				If (Arg0 & 0x00002000) { Notify (S0D, Arg1) }
+				If (Arg0 & 0x00004000) { Notify (S0E, Arg1) }
+				If (Arg0 & 0x00008000) { Notify (S0F, Arg1) }
+				If (Arg0 & 0x00010000) { Notify (S10, Arg1) }
+				If (Arg0 & 0x00020000) { Notify (S11, Arg1) }
+				If (Arg0 & 0x00040000) { Notify (S12, Arg1) }
+				If (Arg0 & 0x00080000) { Notify (S13, Arg1) }
+				If (Arg0 & 0x00100000) { Notify (S14, Arg1) }
+				If (Arg0 & 0x00200000) { Notify (S15, Arg1) }
+				If (Arg0 & 0x00400000) { Notify (S16, Arg1) }
+				If (Arg0 & 0x00800000) { Notify (S17, Arg1) }
+				If (Arg0 & 0x01000000) { Notify (S18, Arg1) }
+				If (Arg0 & 0x02000000) { Notify (S19, Arg1) }
+				If (Arg0 & 0x04000000) { Notify (S1A, Arg1) }
+				If (Arg0 & 0x08000000) { Notify (S1B, Arg1) }
+				If (Arg0 & 0x10000000) { Notify (S1C, Arg1) }
+				If (Arg0 & 0x20000000) { Notify (S1D, Arg1) }
+				If (Arg0 & 0x40000000) { Notify (S1E, Arg1) }
+			}
+			Method (PCNT, 0, Serialized)
+			{
+				DVNT (PCIU, One)
+				DVNT (PCID, 0x03)
+			}
+			Device (S01) { Name (_SUN, 0x01) Name (_ADR, 0x00010000) Method (_EJ0, 1) { PCEJ (0x01) } }
+			Device (S02) { Name (_SUN, 0x02) Name (_ADR, 0x00020000) Method (_EJ0, 1) { PCEJ (0x02) } }
+			Device (S03) { Name (_SUN, 0x03) Name (_ADR, 0x00030000) Method (_EJ0, 1) { PCEJ (0x03) } }
+			Device (S04) { Name (_SUN, 0x04) Name (_ADR, 0x00040000) Method (_EJ0, 1) { PCEJ (0x04) } }
+			Device (S05) { Name (_SUN, 0x05) Name (_ADR, 0x00050000) Method (_EJ0, 1) { PCEJ (0x05) } }
+			Device (S06) { Name (_SUN, 0x06) Name (_ADR, 0x00060000) Method (_EJ0, 1) { PCEJ (0x06) } }
+			Device (S07) { Name (_SUN, 0x07) Name (_ADR, 0x00070000) Method (_EJ0, 1) { PCEJ (0x07) } }
+			Device (S08) { Name (_SUN, 0x08) Name (_ADR, 0x00080000) Method (_EJ0, 1) { PCEJ (0x08) } }
+			Device (S09) { Name (_SUN, 0x09) Name (_ADR, 0x00090000) Method (_EJ0, 1) { PCEJ (0x09) } }
+			Device (S0A) { Name (_SUN, 0x0A) Name (_ADR, 0x000A0000) Method (_EJ0, 1) { PCEJ (0x0A) } }
+			Device (S0B) { Name (_SUN, 0x0B) Name (_ADR, 0x000B0000) Method (_EJ0, 1) { PCEJ (0x0B) } }
+			Device (S0C) { Name (_SUN, 0x0C) Name (_ADR, 0x000C0000) Method (_EJ0, 1) { PCEJ (0x0C) } }
+			Device (S0D) { Name (_SUN, 0x0D) Name (_ADR, 0x000D0000) Method (_EJ0, 1) { PCEJ (0x0D) } }
+			Device (S0E) { Name (_SUN, 0x0E) Name (_ADR, 0x000E0000) Method (_EJ0, 1) { PCEJ (0x0E) } }
+			Device (S0F) { Name (_SUN, 0x0F) Name (_ADR, 0x000F0000) Method (_EJ0, 1) { PCEJ (0x0F) } }
+			Device (S10) { Name (_SUN, 0x10) Name (_ADR, 0x00100000) Method (_EJ0, 1) { PCEJ (0x10) } }
+			Device (S11) { Name (_SUN, 0x11) Name (_ADR, 0x00110000) Method (_EJ0, 1) { PCEJ (0x11) } }
+			Device (S12) { Name (_SUN, 0x12) Name (_ADR, 0x00120000) Method (_EJ0, 1) { PCEJ (0x12) } }
+			Device (S13) { Name (_SUN, 0x13) Name (_ADR, 0x00130000) Method (_EJ0, 1) { PCEJ (0x13) } }
+			Device (S14) { Name (_SUN, 0x14) Name (_ADR, 0x00140000) Method (_EJ0, 1) { PCEJ (0x14) } }
+			Device (S15) { Name (_SUN, 0x15) Name (_ADR, 0x00150000) Method (_EJ0, 1) { PCEJ (0x15) } }
+			Device (S16) { Name (_SUN, 0x16) Name (_ADR, 0x00160000) Method (_EJ0, 1) { PCEJ (0x16) } }
+			Device (S17) { Name (_SUN, 0x17) Name (_ADR, 0x00170000) Method (_EJ0, 1) { PCEJ (0x17) } }
+			Device (S18) { Name (_SUN, 0x18) Name (_ADR, 0x00180000) Method (_EJ0, 1) { PCEJ (0x18) } }
+			Device (S19) { Name (_SUN, 0x19) Name (_ADR, 0x00190000) Method (_EJ0, 1) { PCEJ (0x19) } }
+			Device (S1A) { Name (_SUN, 0x1A) Name (_ADR, 0x001A0000) Method (_EJ0, 1) { PCEJ (0x1A) } }
+			Device (S1B) { Name (_SUN, 0x1B) Name (_ADR, 0x001B0000) Method (_EJ0, 1) { PCEJ (0x1B) } }
+			Device (S1C) { Name (_SUN, 0x1C) Name (_ADR, 0x001C0000) Method (_EJ0, 1) { PCEJ (0x1C) } }
+			Device (S1D) { Name (_SUN, 0x1D) Name (_ADR, 0x001D0000) Method (_EJ0, 1) { PCEJ (0x1D) } }
+			Device (S1E) { Name (_SUN, 0x1E) Name (_ADR, 0x001E0000) Method (_EJ0, 1) { PCEJ (0x1E) } }
 
 			Device (ISA)
 			{
@@ -247,6 +337,7 @@ DefinitionBlock ("", "DSDT", 2, "SUNDOG", "SUNDOGPC", 1)
 				IO (Decode16, 0x0080, 0x0080, 0x01, 0x01)
 				IO (Decode16, 0x0092, 0x0092, 0x01, 0x01)
 				IO (Decode16, 0x0600, 0x0600, 0x01, 0x28)
+				IO (Decode16, 0xAE00, 0xAE00, 0x01, 0x14)
 			})
 		}
 

@@ -98,6 +98,16 @@ bool acpipm_power_button(struct device *dev)
 	return wanted;
 }
 
+void acpipm_raise_gpe(struct device *dev, unsigned n)
+{
+	struct acpipm *pm = container_of(dev, struct acpipm, dev);
+
+	lock(&dev->lock);
+	pm->gpe_status |= 1u << n;
+	pm_update(pm);
+	unlock(&dev->lock);
+}
+
 static void write_status(struct acpipm *pm, u16 val)
 {
 	pm->status &= ~(val & STS_ALL);

@@ -21,4 +21,7 @@ u32 acpipm_iobase(const struct device *dev);
 /* Press the power button.  Any thread, holding no device's lock.  True: the guest wants to know. */
 bool acpipm_power_button(struct device *dev);
 
+/* General-purpose event n, 0 to 31.  Any thread, holding no device's lock. */
+void acpipm_raise_gpe(struct device *dev, unsigned n);
+
 #endif

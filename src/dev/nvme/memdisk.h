@@ -18,7 +18,7 @@ enum { MEMDISK_SIZE = 1 << 20, MEMDISK_HELD = 64 };
 static struct blk {
 	u64 size;
 	bool read_only, hold;
-	int error;
+	int error, plugs;
 	u8 data[MEMDISK_SIZE];
 	struct blk_req *held[MEMDISK_HELD], last;
 	unsigned nr_held, submitted, flushes;
@@ -70,6 +70,20 @@ int blk_submit(struct blk *b, struct blk_req *r)
 		return memdisk_work(b, r);
 	b->held[b->nr_held++] = r;
 	return BLK_PENDING;
+}
+
+void blk_plug(struct blk *b)
+{
+	b->plugs++;
+}
+
+void blk_unplug(struct blk *b)
+{
+	CHECK(b->plugs-- > 0);
+}
+
+void blk_cancel_waiting(struct blk *b, struct device *owner)
+{
 }
 
 /* As a worker thread does it. */

@@ -402,6 +402,7 @@ static void nvme_unrealize(struct device *dev)
 	stop(n);
 	unlock(&dev->lock);
 	loop_cancel(dev->machine->loop, &n->more);
+	blk_cancel_waiting(n->disk, dev);
 	blk_drain(n->disk);
 	nvme_pool_free(n);
 }
@@ -423,10 +424,36 @@ static void nvme_quiesce(struct device *dev)
 	blk_drain(((struct nvme *)dev)->disk);
 }
 
+static bool is_queue(bool on, u32 size, u32 head, u32 tail)
+{
+	return !on || (size >= 2 && size <= 4096 && head < size && tail < size);
+}
+
+/* What was saved is no more to be trusted than the guest is. */
+static bool is_sound(const struct nvme *n)
+{
+	bool sound = n->nr_aers <= NVME_MAX_AERS && (!n->running || (n->sq[0].on && n->cq[0].on));
+
+	for (unsigned i = 0; i < NVME_MAX_QUEUES; i++) {
+		const struct nvme_sq *sq = &n->sq[i];
+		const struct nvme_cq *cq = &n->cq[i];
+
+		sound &= is_queue(sq->on, sq->size, sq->head, sq->tail);
+		sound &= is_queue(cq->on, cq->size, cq->head, cq->tail);
+		sound &= i <= n->pairs || (!sq->on && !cq->on);
+		sound &= !sq->on || (sq->cqid <= n->pairs && n->cq[sq->cqid].on);
+	}
+	return sound;
+}
+
 static int nvme_post_load(struct device *dev, struct err *e)
 {
 	struct nvme *n = (struct nvme *)dev;
 
+	if (!is_sound(n)) {
+		stop(n);
+		return err_set(e, -EINVAL, "%s: what was saved has impossible queues", dev->id);
+	}
 	pci_post_load(&n->pci);
 	nvme_update_intx(n);
 	return 0;

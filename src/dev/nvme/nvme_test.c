@@ -504,6 +504,9 @@ static void test_state(void)
 	buf_destroy(&b);
 	plug();
 	CHECK(call(&io, rw(NVM_READ, 0, 1, DATA, 0)) == 0);
+	((struct nvme *)dev)->sq[1].cqid = NVME_MAX_QUEUES;
+	CHECK(nvme_type.post_load(dev, &e) == -EINVAL);
+	restart();
 }
 
 static void test_options(void)

@@ -192,12 +192,17 @@ static bool run_one(struct nvme *n, unsigned id)
 	return true;
 }
 
+/* True: it was left with something in it. */
 static bool run_sq(struct nvme *n, unsigned id)
 {
 	unsigned left = BUDGET;
 
+	if (n->sq[id].head == n->sq[id].tail)
+		return false;
+	blk_plug(n->disk);
 	while (left && run_one(n, id))
 		left--;
+	blk_unplug(n->disk);
 	return !left;
 }
 

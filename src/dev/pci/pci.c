@@ -23,7 +23,7 @@ struct pci_bus {
 	struct machine *machine;
 	struct pci_dev *_Atomic func[PCI_NR_FUNCS];
 	struct irq_or intx[4];
-	unsigned intx_used[4];
+	u64 intx_used[4]; /* inputs of the OR gates; one thread attaches and detaches */
 };
 
 struct pci_bus *pci_bus_new(struct machine *m, const struct irq_line intx[4])
@@ -143,7 +143,8 @@ static void unmap_moved(struct addrspace *as, struct pci_bus *bus, struct pci_ba
 {
 	u64 addr = atomic_load(&bar->wanted);
 
-	if (!bar->mapped || bar_space(bus, bar) != as)
+	/* The other space's BARs are under its own lock. */
+	if (bar_space(bus, bar) != as || !bar->mapped)
 		return;
 	if (addr == bar->region.base && !is_covered(bus, bar, addr))
 		return;
@@ -156,7 +157,7 @@ static void map_wanted(struct addrspace *as, struct pci_bus *bus, struct pci_dev
 {
 	u64 addr = atomic_load(&bar->wanted);
 
-	if (bar->mapped || addr == NOWHERE || bar_space(bus, bar) != as)
+	if (bar_space(bus, bar) != as || bar->mapped || addr == NOWHERE)
 		return;
 	bar->region = (struct region){
 		.name = p->dev.id,
@@ -242,6 +243,12 @@ static int find_slot(struct pci_bus *bus, struct err *e)
 	return err_set(e, -EINVAL, "all 31 PCI slots are taken");
 }
 
+/* Which of the bus's four its pin goes to; it has one. */
+static unsigned intx_wire(const struct pci_dev *p)
+{
+	return (p->devfn / 8u + p->config[PCI_INT_PIN] - 1u) & 3;
+}
+
 int pci_attach(struct pci_dev *p, int devfn, struct err *e)
 {
 	struct pci_bus *bus = p->bus ? p->bus : pci_root(p->dev.machine);
@@ -259,21 +266,62 @@ int pci_attach(struct pci_dev *p, int devfn, struct err *e)
 	p->bus = bus;
 	p->devfn = (u8)devfn;
 	if (pin) {
-		unsigned wire = ((unsigned)devfn / 8 + pin - 1) & 3;
+		unsigned wire = intx_wire(p);
+		u64 left = ~bus->intx_used[wire];
+		unsigned input;
 
-		p->intx = irq_or_input(&bus->intx[wire], bus->intx_used[wire]++);
+		if (!left)
+			return err_set(e, -EINVAL, "%s: no input is left for its interrupt",
+				       p->dev.id);
+		input = (unsigned)__builtin_ctzll(left);
+		bus->intx_used[wire] |= 1ull << input;
+		p->intx = irq_or_input(&bus->intx[wire], input);
 	}
 	atomic_store(&bus->func[devfn], p);
 	return 0;
 }
 
+/*
+ * Off the bus first: whoever computes the mappings now finds it no more, and who had found it
+ * before has the address space's update lock, for which unmapping waits.
+ */
+static void unmap_own(struct pci_dev *p, struct addrspace *as)
+{
+	as_begin(as);
+	for (unsigned n = 0; n < PCI_NR_BARS; n++) {
+		struct pci_bar *bar = &p->bar[n];
+
+		if (!bar->mapped || bar_space(p->bus, bar) != as)
+			continue;
+		as_unmap(as, &bar->region);
+		bar->mapped = false;
+	}
+	as_commit(as);
+}
+
 void pci_detach(struct pci_dev *p)
 {
-	if (!p->bus)
+	struct pci_bus *bus = p->bus;
+
+	if (!bus)
 		return;
-	pci_reset(p); /* unmaps its BARs and lets go of its interrupt */
-	atomic_store(&p->bus->func[p->devfn], NULL);
+	lock(&p->dev.lock);
+	atomic_store(&bus->func[p->devfn], NULL);
+	unmap_own(p, bus->machine->mem);
+	unmap_own(p, bus->machine->pio);
+	pci_reset(p); /* lets go of its interrupt, and others may take its place */
+	if (p->intx.set)
+		bus->intx_used[intx_wire(p)] &= ~(1ull << p->intx.pin);
+	p->intx = (struct irq_line){0};
 	p->bus = NULL;
+	unlock(&p->dev.lock);
+}
+
+struct device *pci_in_slot(struct pci_bus *bus, unsigned slot)
+{
+	struct pci_dev *p = slot < PCI_NR_FUNCS / 8 ? atomic_load(&bus->func[slot * 8]) : NULL;
+
+	return p ? &p->dev : NULL;
 }
 
 void pci_reset(struct pci_dev *p)

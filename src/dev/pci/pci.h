@@ -87,7 +87,13 @@ u8 pci_add_cap(struct pci_dev *p, u8 id, u8 len);
 
 /* devfn: where to plug it in, or -1: the next free slot. */
 int pci_attach(struct pci_dev *p, int devfn, struct err *e) must_check;
+/*
+ * Holding nothing; the loop's thread, or the machine does not run, as for pci_attach().  Accesses
+ * that found the function before may go on until as_synchronize(), which device_del() calls.
+ */
 void pci_detach(struct pci_dev *p);
+/* Function 0 of a slot, NULL: it is empty.  The loop's thread. */
+struct device *pci_in_slot(struct pci_bus *bus, unsigned slot);
 void pci_reset(struct pci_dev *p); /* with its lock held */
 void pci_post_load(struct pci_dev *p);
 

@@ -533,8 +533,9 @@ static int vblk_post_load(struct device *dev, struct err *e)
 static const struct param vblk_params[] = {
 	{"drive", PARAM_STR, offsetof(struct vblk, drive), NULL, "id of a disk"},
 	{"serial", PARAM_STR, offsetof(struct vblk, serial), "", "what the guest finds, 20 bytes"},
-	{"num-queues", PARAM_U32, offsetof(struct vblk, num_queues), "0", "0: one for each vCPU"},
-	{"queue-size", PARAM_U32, offsetof(struct vblk, queue_size), "256", "a power of two"},
+	{"num-queues", PARAM_U32, offsetof(struct vblk, num_queues), "0",
+	 "queues; 0: one for each vCPU"},
+	{"queue-size", PARAM_U32, offsetof(struct vblk, queue_size), "256", "4 to 1024"},
 	{"logical_block_size", PARAM_U32, offsetof(struct vblk, block_size), "512", "bytes"},
 	{"physical_block_size", PARAM_U32, offsetof(struct vblk, physical_size), "512", "bytes"},
 	{"discard", PARAM_BOOL, offsetof(struct vblk, discard), "on", "offer it"},
