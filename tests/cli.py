@@ -123,6 +123,7 @@ def main():
     expect(2, 'nothing to boot', 'run')
     expect(2, 'two things to boot', 'run', 'a', 'b')
     expect(3, '--disk cannot open b', 'run', '--kernel', 'a', 'b')  # a disk beside it
+    expect(3, '--disk cannot open none.qcow2', 'run', 'none.qcow2')
     expect(2, 'needs a value', 'run', '--kernel')
     expect(2, 'not a size', 'run', '--memory', 'much', 'x')
     expect(2, 'not a number', 'run', '--cpus', 'four', 'x')

@@ -137,7 +137,7 @@ enum boot_input boot_classify(const char *path)
 	struct stat st;
 	struct err ignored;
 
-	if (stat(path, &st) || !S_ISREG(st.st_mode))
+	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
 		return BOOT_INPUT_UNKNOWN; /* a pipe can be read only once */
 	for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
 		size_t n = strlen(path), m = strlen(names[i]);
