@@ -231,24 +231,25 @@ static int check_locked(struct qcount *k, struct err *e)
 int qcow2_check(struct blk *b, struct blk_check *c, struct err *e)
 {
 	struct qcow *q = b->priv;
-	struct qcount k = {.q = q, .c = c, .nr = q_clusters(q, hf_size(q->file))};
+	struct qcount k = {.q = q, .c = c};
 	int r;
 
 	c->clusters = q_clusters(q, b->size);
-	if (k.nr > MAX_CLUSTERS)
-		return err_set(e, -EFBIG, "%s has too many clusters to be checked",
-			       hf_name(q->file));
-	k.refs = calloc(k.nr + 1, sizeof(*k.refs));
-	if (!k.refs)
-		return err_set(e, -ENOMEM, "out of memory");
 	lock(&q->big);
 	r = b->read_only ? 0 : q_commit_locked(q);
 	if (r == 0 && !b->read_only) {
 		q_reap_locked(q);
 		r = q_write_refcounts_locked(q);
 	}
+	/* Only now is everything in the file. */
+	k.nr = q_clusters(q, hf_size(q->file));
+	k.refs = k.nr > MAX_CLUSTERS ? NULL : calloc(k.nr + 1, sizeof(*k.refs));
 	if (r)
 		err_set(e, r, "cannot write %s: %s", hf_name(q->file), strerror(-r));
+	else if (k.nr > MAX_CLUSTERS)
+		r = err_set(e, -EFBIG, "%s has too many clusters to be checked", hf_name(q->file));
+	else if (!k.refs)
+		r = err_set(e, -ENOMEM, "out of memory");
 	else
 		r = check_locked(&k, e);
 	unlock(&q->big);

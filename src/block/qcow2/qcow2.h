@@ -314,6 +314,8 @@ int qcow2_create(const struct blk_create *c, struct err *e);
 int qcow2_info(struct blk *b, struct blk_image_info *info, struct err *e);
 int qcow2_resize(struct blk *b, u64 size, struct err *e);
 int qcow2_set_backing(struct blk *b, const char *name, const char *format, struct err *e);
+/* A table has moved: q->meta follows.  Host offsets and numbers of clusters. */
+void q_move_meta(struct qcow *q, u64 from, u64 from_nr, u64 to, u64 to_nr);
 /* Put the L1 table elsewhere, with n entries; for an image that no request uses. */
 int q_l1_move(struct qcow *q, const u64 *l1, u32 n) must_check;
 

@@ -30,7 +30,7 @@ static int set_l1_fields(struct qcow *q, u64 host, u32 n)
 	return r;
 }
 
-static void move_meta(struct qcow *q, u64 from, u64 from_nr, u64 to, u64 to_nr)
+void q_move_meta(struct qcow *q, u64 from, u64 from_nr, u64 to, u64 to_nr)
 {
 	lock(&q->map);
 	for (u64 i = 0; i < from_nr; i++)
@@ -73,7 +73,7 @@ int q_l1_move(struct qcow *q, const u64 *l1, u32 n)
 	r = set_l1_fields(q, host, n);
 	if (r)
 		goto out;
-	move_meta(q, old, old_nr, host, nr);
+	q_move_meta(q, old, old_nr, host, nr);
 	lock(&q->map);
 	free(q->l1);
 	q->l1 = copy;

@@ -244,6 +244,7 @@ static int write_table(struct qcow *q, const struct qsnap *list, u32 nr)
 		q->failed = true;
 		return r;
 	}
+	q_move_meta(q, old, old ? old_nr : 0, host, q_clusters(q, len));
 	q->snaps_off = host;
 	q->snaps_bytes = len;
 	return old && old_nr ? q_rc_add(q, old >> q->cluster_bits, old_nr, -1) : 0;
