@@ -84,8 +84,8 @@ def table(medians, out):
     if not medians:
         return
     names = list(next(iter(medians.values())))
-    print(f'\n{"convert 512 MiB":18}' + ''.join(f'{n:>18}' for n in names) +
-          ''.join(f'{"sundog:" + n:>24}' for n in names[1:]), file=out)
+    print(f'\n{f"convert {SIZE} MiB":18}' + ''.join(f'{n:>18}' for n in names) +
+          ''.join(f'{"sundog:" + n:>26}' for n in names[1:]), file=out)
     for row, by_tool in medians.items():
         print(f'{row:18}' + ''.join(f'{by_tool[n] * 1000:>15.0f} ms' for n in names) +
-              ''.join(f'{by_tool[n] / by_tool["sundog"]:>23.3g}x' for n in names[1:]), file=out)
+              ''.join(f'{by_tool[n] / by_tool["sundog"]:>25.3g}x' for n in names[1:]), file=out)
