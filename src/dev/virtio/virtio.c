@@ -50,10 +50,10 @@ static void reset(struct virtio *v)
 
 void virtio_unrealize(struct virtio *v)
 {
-	/* An access that is on its way finds a device that is off. */
+	pci_detach(&v->pci);
+	/* An access that is still on its way finds a device that is off. */
 	lock(&v->pci.dev.lock);
 	reset(v);
-	pci_detach(&v->pci);
 	unlock(&v->pci.dev.lock);
 }
 
