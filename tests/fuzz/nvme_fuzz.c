@@ -18,6 +18,29 @@ const struct device_type *const device_types[] = {&pci_host_type, &nvme_type, NU
 
 static unsigned tail[4];
 
+static void put(unsigned id, u8 op, u64 prp1, u32 dw10, u32 dw11)
+{
+	u8 *cmd = tb_ram + QUEUES + id * QUEUE_SIZE + tail[id] * NVME_SQE;
+
+	memset(cmd, 0, NVME_SQE);
+	cmd[0] = op;
+	st_le64(cmd + 24, prp1);
+	st_le32(cmd + 40, dw10);
+	st_le32(cmd + 44, dw11);
+	tail[id] = (tail[id] + 1) % 8;
+}
+
+/* Two pairs of I/O queues; the third is left to the input. */
+static void make_queues(void)
+{
+	for (unsigned q = 1; q <= 2; q++) {
+		put(0, ADM_CREATE_CQ, QUEUES + q * QUEUE_SIZE + 0x1000, 7 << 16 | q, 3);
+		put(0, ADM_CREATE_SQ, QUEUES + q * QUEUE_SIZE, 7 << 16 | q, q << 16 | 1);
+	}
+	as_store(tb_machine.mem, BAR + NVME_DOORBELLS, tail[0], 4);
+	as_store(tb_machine.mem, BAR + NVME_DOORBELLS + 4, 4, 4);
+}
+
 static void enable(void)
 {
 	struct addrspace *mem = tb_machine.mem;
@@ -30,6 +53,7 @@ static void enable(void)
 	as_store(mem, BAR + NVME_ACQ, QUEUES + 0x1000, 8);
 	as_store(mem, BAR + NVME_CC, 0x460001, 4);
 	memset(tail, 0, sizeof(tail));
+	make_queues();
 }
 
 /* A command that is nearly right, and its doorbell. */
@@ -49,6 +73,11 @@ static void command(struct input *in)
 	cmd[42] = (u8)input_take(in, 1);
 	st_le32(cmd + 44, shape & 8 ? (u32)input_take(in, 1) : (u32)input_take(in, 4));
 	st_le32(cmd + 48, (u32)input_take(in, 2));
+	if (id && shape & 8) { /* inside the disk */
+		st_le32(cmd + 40, ld_le16(cmd + 40) & 0x3ff);
+		st_le32(cmd + 44, 0);
+		cmd[49] &= 3;
+	}
 	if (!id && (cmd[0] == ADM_CREATE_SQ || cmd[0] == ADM_CREATE_CQ)) {
 		unsigned q = cmd[40] & 3;
 
