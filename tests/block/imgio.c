@@ -66,8 +66,8 @@ static u32 next_random(u64 *seed)
 /* Mostly near each other, so that they meet. */
 static struct step next_step(u64 *seed, u64 size)
 {
-	static const u8 kinds[16] = {WRITE, WRITE, WRITE, WRITE, WRITE, WRITE, WRITE, WRITE,
-				     ZERO,  UNMAP, DISCARD, FLUSH, READ, READ, READ, WRITE};
+	static const u8 kinds[16] = {WRITE, WRITE, WRITE,   WRITE, WRITE, WRITE, WRITE, WRITE,
+				     ZERO,  UNMAP, DISCARD, FLUSH, READ,  READ,	 READ,	WRITE};
 	u64 sectors = size / BLK_SECTOR, most = next_random(seed) % 8 ? 32 : 1024;
 	struct step s = {.what = kinds[next_random(seed) % 16]};
 	u64 area = next_random(seed) % 4 ? sectors / 8 + 1 : sectors;
