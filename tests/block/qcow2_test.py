@@ -183,6 +183,38 @@ def test_snapshots(b):
         b.check('c.qcow2')
 
 
+def test_threads(b):
+    """Several threads in the same clusters at once."""
+    for i, options in enumerate(['', 'extended_l2=1', 'cluster_size=512', 'cluster_size=2M']):
+        b.clean()
+        b.img('create', 'a.qcow2', SIZE, *options.split())
+        b.img('a.qcow2', 'threads', i, 1500 * b.scale, 'dump', 'a.raw')
+        b.check('a.qcow2')
+        b.same('a.qcow2', 'a.raw')
+
+
+def test_enospc(b):
+    """A full host: requests fail, the image stays sound, and goes on when there is room."""
+    os.mkdir('full')
+    try:
+        b.run('mount', '-t', 'tmpfs', '-o', 'size=1M', 'none', 'full')
+    except Failure:
+        os.rmdir('full')
+        return
+    try:
+        b.img('create', 'full/a.qcow2', SIZE, 'cluster_size=4K')
+        b.img('full/a.qcow2', 'write', 0, '512K', 7, 'flush')
+        b.img('full/a.qcow2', 'write', '1M', '2M', 8, ok=(1,))
+        b.check('full/a.qcow2', leaks=True)
+        b.io('full/a.qcow2', 'read -P 7 0 512k')
+        b.run('mount', '-o', 'remount,size=16M', 'full')
+        b.img('full/a.qcow2', 'write', '1M', '2M', 9, 'read', '1M', '2M', 9, 'read', 0, '512K', 7)
+        b.check('full/a.qcow2', leaks=True)
+    finally:
+        b.run('umount', 'full')
+        os.rmdir('full')
+
+
 def test_repair(b):
     """Leaks, and counts that are too low, found and repaired; QEMU agrees."""
     for options in ['', 'refcount_bits=1', 'cluster_size=512', 'lazy=1']:
