@@ -24,7 +24,8 @@ struct machine_cfg {
 	const char *const *modules;			/* multiboot: NULL-ended, or NULL */
 	const char *const *devices;			/* --device specs, NULL-ended, or NULL */
 	const char *const *disks;			/* --disk specs, NULL-ended, or NULL */
-	int seed_fd; /* above 0: what a first boot is told, one more disk; borrowed */
+	int seed_fd;	/* above 0: what a first boot is told, one more disk; borrowed */
+	bool no_initrd; /* leave out the one that is on a disk, too */
 	bool no_reboot;
 	bool stats;	 /* print the engine's counters at the end */
 	u64 seed;	 /* 0: from the host */

@@ -37,7 +37,8 @@ struct run_args {
 static const struct option options[] = {
 	{"kernel", "FILE", "what to boot: bzImage, multiboot or PVH ELF", OPTION_STR, CFG(kernel),
 	 .path = ""},
-	{"initrd", "FILE", "the initial RAM disk", OPTION_STR, CFG(initrd), .path = ""},
+	{"initrd", "FILE", "the initial RAM disk; none: not even the one that is on a disk",
+	 OPTION_STR, CFG(initrd), .path = ""},
 	{"append", "TEXT", "add to the default kernel command line", OPTION_STR, CFG(append)},
 	{"cmdline", "TEXT", "the whole kernel command line, instead of the default", OPTION_STR,
 	 CFG(cmdline)},
@@ -198,6 +199,10 @@ static int check_args(struct run_args *a, struct err *e)
 		return err_set(e, -EINVAL, "--json says how --dry-run prints; add that");
 	if (a->dry_run)
 		return 0;
+	if (cfg->initrd && strcmp(cfg->initrd, "none") == 0) {
+		cfg->initrd = NULL;
+		cfg->no_initrd = true;
+	}
 	if (seed_wanted(&a->seed)) {
 		cfg->seed_fd = seed_new(&a->seed, e);
 		if (cfg->seed_fd < 0)

@@ -9,13 +9,14 @@
  *	check leaks|errors|none		resize SIZE		rebase NAME FORMAT (or - -)
  *	snapshot NAME	apply NAME	delete NAME		compress OFFSET LENGTH BYTE
  *	write OFFSET LENGTH BYTE	read OFFSET LENGTH BYTE	zero/unmap/discard OFFSET LENGTH
- *	flush	info	dump FILE	model SEED COUNT FLUSHED
+ *	flush	info	dump FILE	model SEED COUNT FLUSHED	threads SEED COUNT
  *
  * model: FLUSHED gets the seed's step number after each flush, for who kills this or replays
  * its log; "step SEED COUNT FILE" writes to FILE what the disk has after COUNT steps.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -151,6 +152,71 @@ static int run_model(struct blk *b, u64 seed, u64 count, const char *flushed)
 	return r;
 }
 
+/* --- many threads, each with sectors of its own between those of the others ------------------- */
+
+enum { THREADS = 4 };
+
+struct worker {
+	pthread_t thread;
+	struct blk *b;
+	u64 seed, count, index;
+	u8 *model; /* one byte for each sector */
+	int res;
+};
+
+static void *work(void *opaque)
+{
+	struct worker *w = opaque;
+	u64 sectors = blk_size(w->b) / BLK_SECTOR;
+	u8 buf[BLK_SECTOR];
+
+	for (u64 i = 0; i < w->count && w->res == 0; i++) {
+		u64 s = next_random(&w->seed) % (sectors / THREADS) * THREADS + w->index;
+		u32 what = next_random(&w->seed) % 16;
+
+		if (what == 0) {
+			w->res = blk_flush(w->b);
+		} else if (what == 1) {
+			w->res = blk_write_zeroes(w->b, s * BLK_SECTOR, BLK_SECTOR, BLK_UNMAP);
+			w->model[s] = 0;
+		} else if (what < 5) {
+			w->res = blk_read(w->b, s * BLK_SECTOR, buf, sizeof(buf));
+			if (w->res == 0 && (buf[0] != w->model[s] || buf[511] != w->model[s]))
+				fail(2, "read", "not what was written");
+		} else {
+			w->model[s] = (u8)next_random(&w->seed);
+			memset(buf, w->model[s], sizeof(buf));
+			w->res = blk_write(w->b, s * BLK_SECTOR, buf, sizeof(buf));
+		}
+	}
+	return NULL;
+}
+
+static int run_threads(struct blk *b, u64 seed, u64 count)
+{
+	struct worker w[THREADS];
+	u64 sectors = blk_size(b) / BLK_SECTOR;
+	u8 *model = calloc(1, sectors), buf[BLK_SECTOR];
+	int r = 0;
+
+	for (unsigned i = 0; i < THREADS; i++) {
+		w[i] = (struct worker){
+			.b = b, .seed = seed + i, .count = count, .index = i, .model = model};
+		pthread_create(&w[i].thread, NULL, work, &w[i]);
+	}
+	for (unsigned i = 0; i < THREADS; i++) {
+		pthread_join(w[i].thread, NULL);
+		r = r ? r : w[i].res;
+	}
+	for (u64 s = 0; s < sectors && r == 0; s++) {
+		r = blk_read(b, s * BLK_SECTOR, buf, sizeof(buf));
+		if (r == 0 && (buf[0] != model[s] || buf[511] != model[s]))
+			fail(2, "threads", "not what was written");
+	}
+	free(model);
+	return r;
+}
+
 static int same_bytes(struct blk *b, u64 off, u64 len, u8 byte, bool read)
 {
 	u8 *buf = malloc(len);
@@ -271,12 +337,14 @@ static int obey(struct blk *b, const char *what, char ***a, struct err *e)
 		return dump(b, word(a));
 	if (strcmp(what, "write") && strcmp(what, "read") && strcmp(what, "zero") &&
 	    strcmp(what, "unmap") && strcmp(what, "discard") && strcmp(what, "compress") &&
-	    strcmp(what, "model"))
+	    strcmp(what, "model") && strcmp(what, "threads"))
 		return obey_tool(b, what, a, e);
 	x = number(a);
 	y = number(a);
 	if (strcmp(what, "model") == 0)
 		return run_model(b, x, y, word(a));
+	if (strcmp(what, "threads") == 0)
+		return run_threads(b, x, y);
 	if (strcmp(what, "zero") == 0)
 		return blk_write_zeroes(b, x, y, 0);
 	if (strcmp(what, "unmap") == 0)

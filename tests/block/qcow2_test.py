@@ -183,6 +183,55 @@ def test_snapshots(b):
         b.check('c.qcow2')
 
 
+def test_bitmaps(b):
+    """Those of others are kept while nothing is written, and then no longer trusted."""
+    b.qemu('create', '-q', '-f', 'qcow2', 'a.qcow2', str(SIZE))
+    b.qemu('bitmap', '--add', 'a.qcow2', 'kept')
+    b.img('a.qcow2', 'read', 0, '1M', 0, 'flush', 'check', 'none')
+    if 'kept' not in b.qemu('info', 'a.qcow2'):
+        raise Failure('the bitmap went without a write')
+    b.img('a.qcow2', 'write', 0, '1M', 3)
+    with open('a.qcow2', 'rb') as f:
+        if f.read(96)[95] & 1:
+            raise Failure('the bitmap is still said to be right')
+    b.check('a.qcow2', leaks=True)
+    b.io('a.qcow2', 'read -P 3 0 1M')
+    b.img('a.qcow2,repair', 'check', 'leaks')
+    b.check('a.qcow2')
+
+
+def test_threads(b):
+    """Several threads in the same clusters at once."""
+    for i, options in enumerate(['', 'extended_l2=1', 'cluster_size=512', 'cluster_size=2M']):
+        b.clean()
+        b.img('create', 'a.qcow2', SIZE, *options.split())
+        b.img('a.qcow2', 'threads', i, 1500 * b.scale, 'dump', 'a.raw')
+        b.check('a.qcow2')
+        b.same('a.qcow2', 'a.raw')
+
+
+def test_enospc(b):
+    """A full host: requests fail, the image stays sound, and goes on when there is room."""
+    os.mkdir('full')
+    try:
+        b.run('mount', '-t', 'tmpfs', '-o', 'size=1M', 'none', 'full')
+    except Failure:
+        os.rmdir('full')
+        return
+    try:
+        b.img('create', 'full/a.qcow2', SIZE, 'cluster_size=4K')
+        b.img('full/a.qcow2', 'write', 0, '512K', 7, 'flush')
+        b.img('full/a.qcow2', 'write', '1M', '2M', 8, ok=(1,))
+        b.check('full/a.qcow2', leaks=True)
+        b.io('full/a.qcow2', 'read -P 7 0 512k')
+        b.run('mount', '-o', 'remount,size=16M', 'full')
+        b.img('full/a.qcow2', 'write', '1M', '2M', 9, 'read', '1M', '2M', 9, 'read', 0, '512K', 7)
+        b.check('full/a.qcow2', leaks=True)
+    finally:
+        b.run('umount', 'full')
+        os.rmdir('full')
+
+
 def test_repair(b):
     """Leaks, and counts that are too low, found and repaired; QEMU agrees."""
     for options in ['', 'refcount_bits=1', 'cluster_size=512', 'lazy=1']:
@@ -311,7 +360,7 @@ def test_crash(b):
 def test_kill(b):
     """kill -9 in the middle: flushed bytes are there, and nothing is damaged."""
     rng = random.Random(5)
-    for i in range(20 * b.scale):
+    for i in range(100 * b.scale):
         b.clean()
         options = rng.choice(['', 'lazy=1', 'cluster_size=512', 'extended_l2=1', 'refcount_bits=1'])
         b.img('create', 'a.qcow2', SIZE, *options.split())

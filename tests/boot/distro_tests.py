@@ -33,8 +33,16 @@ class Debian(Guest):
     def __init__(self, env, disk, *args, wait_login=True):
         args = ['--disk', disk, '--memory', '1G', *args] if disk else args
         super().__init__([env.sundog, 'run', '--engine', env.engine, *args], env.patience)
-        if wait_login:
-            self.login()
+        self.wait_login = wait_login
+
+    def __enter__(self):
+        try:
+            if self.wait_login:
+                self.login()
+        except GuestError as e:
+            self.__exit__(GuestError, e, None)
+            raise
+        return self
 
     def login(self):
         self.expect(r'login: $', 300)

@@ -225,16 +225,19 @@ int q_l2_for_write(struct qcow *q, u64 off, struct qpage **p)
 	if (r)
 		return r;
 	*p = q_page_get(q, &q->l2, i, old & Q_OFFSET, old & Q_OFFSET, &r);
-	if (r == 0 && old & Q_OFFSET)
-		r = q_defer_locked(q, (old & Q_OFFSET) >> q->cluster_bits, 1);
 	lock(&q->map);
 	if (r == 0)
 		r = q_set_add(&q->meta, host >> q->cluster_bits);
-	if (r == 0) {
-		if (old & Q_OFFSET)
-			q_set_del(&q->meta, (old & Q_OFFSET) >> q->cluster_bits);
+	unlock(&q->map);
+	if (r == 0 && old & Q_OFFSET)
+		r = q_defer_locked(q, (old & Q_OFFSET) >> q->cluster_bits, 1);
+	lock(&q->map);
+	if (r)
+		q_set_del(&q->meta, host >> q->cluster_bits);
+	else if (old & Q_OFFSET)
+		q_set_del(&q->meta, (old & Q_OFFSET) >> q->cluster_bits);
+	if (r == 0)
 		q->l1[i] = host | Q_COPIED;
-	}
 	unlock(&q->map);
 	if (r)
 		return q_rc_add(q, host >> q->cluster_bits, 1, -1) ? -EIO : r;

@@ -63,7 +63,7 @@ static int make_root(struct boot_disk *d, const struct disk_found *f, bool has_i
 static int describe(struct boot_disk *d, const struct disk_found *f, const struct machine_cfg *cfg,
 		    struct err *e)
 {
-	const char *initrd = cfg->initrd ? cfg->initrd : f->initrd;
+	const char *initrd = cfg->no_initrd ? "" : cfg->initrd ? cfg->initrd : f->initrd;
 	char where[32] = "";
 
 	if (f->partition)
@@ -133,7 +133,7 @@ int boot_disk_read(struct boot *b, const struct machine_cfg *cfg, struct err *e)
 	r = disk_read_confined(&s.source, f, &kernel, &initrd, e);
 	if (r)
 		goto out;
-	if (cfg->initrd && initrd >= 0) {
+	if ((cfg->initrd || cfg->no_initrd) && initrd >= 0) {
 		close(initrd);
 		initrd = -1;
 	}
