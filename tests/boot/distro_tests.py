@@ -55,7 +55,7 @@ class Debian(Guest):
         """What a command prints; it has to end with status."""
         self.send(f'({command}) 2>&1; echo {MARK} end $?\n')
         start = self.seen
-        m = self.expect(rf'^{MARK} end (\d+)\r*$', seconds)
+        m = self.expect(rf'{MARK} end (\d+)\r*$', seconds)
         out = self.text[start:m.start()].replace('\r', '')
         if int(m.group(1)) != status:
             raise GuestError(f'{command}: status {m.group(1)}:\n{out}')
@@ -125,7 +125,7 @@ def distro_life(env):
         g.send('systemctl reboot\n')
         g.login()
         check('the program', g.sh('parhelion').strip(), 'a sun beside the sun')
-        check('complaints', g.sh('dmesg -l err,crit,alert,emerg'), '')
+        check('complaints', g.sh('dmesg -l err,crit,alert,emerg').strip(), '')
         g.power_off()
     check_image(path)
 
