@@ -79,13 +79,13 @@ _sundog() {
 	_sundog_given
 	case ${command[0]}:${#given[@]} in
 	status:0 | console:0 | pause:0 | resume:0 | reset:0 | stop:0 | events:0 | metrics:0 | \
-		hotplug:0 | unplug:0) _sundog_names ;;
+		hotplug:0 | unplug:0 | resize:0) _sundog_names ;;
 	unplug:1) _sundog_plugged "${given[0]}" ;;
 	hotplug:1)
 		_sundog_from "$("$me" run --device help 2>/dev/null | sed -n 's/^\([a-z0-9_-]*\).*/\1/p')"
 		;;
 	status:* | console:* | pause:* | resume:* | reset:* | stop:* | events:* | metrics:* | \
-		hotplug:* | unplug:* | ps:*) ;;
+		hotplug:* | unplug:* | resize:* | ps:*) ;;
 	*) _sundog_files ;;
 	esac
 }

@@ -159,6 +159,16 @@ int blk_close(struct blk *b, struct err *e);
 void blk_add(struct machine *m, struct blk *b);
 void blk_remove(struct machine *m, struct blk *b);
 struct blk *blk_find(struct machine *m, const char *id); /* NULL: no such disk */
+
+/* The device that a disk is for: one at a time, from its realize() to its unrealize(). */
+struct blk_user {
+	struct device *owner;
+	void (*resized)(struct device *owner); /* blk_size() has changed; with its lock held */
+};
+
+/* NULL and *e: there is no such disk, or another device has it.  The loop's thread. */
+struct blk *blk_claim(struct machine *m, const char *id, struct blk_user *u, struct err *e);
+void blk_release(struct blk *b, struct blk_user *u);
 /* The one behind b, or the first for NULL.  The loop's thread, on which disks come and go. */
 struct blk *blk_next(struct machine *m, const struct blk *b);
 

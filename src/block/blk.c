@@ -171,3 +171,26 @@ struct blk *blk_find(struct machine *m, const char *id)
 	unlock(&m->lock);
 	return b;
 }
+
+struct blk *blk_claim(struct machine *m, const char *id, struct blk_user *u, struct err *e)
+{
+	struct blk *b = blk_find(m, id);
+
+	if (!b) {
+		err_set(e, -EINVAL, "no disk '%s': name one that --disk has opened", id);
+		return NULL;
+	}
+	if (b->user) {
+		err_set(e, -EINVAL, "disk '%s' is that of %s; give it device=none, or name another",
+			id, b->user->owner->id);
+		return NULL;
+	}
+	b->user = u;
+	return b;
+}
+
+void blk_release(struct blk *b, struct blk_user *u)
+{
+	if (b->user == u)
+		b->user = NULL;
+}

@@ -90,6 +90,7 @@ struct blk {
 	struct blk *backing;		     /* what is read where the image has nothing; owned */
 	struct blk *parent;		     /* whose backing image this is */
 	struct blk_log *log;
+	struct blk_user *user; /* NULL: none */
 	struct blk *next;      /* of the machine's disks */
 	struct blk_core *core; /* core.h: requests, workers; NULL behind another image */
 };

@@ -226,8 +226,21 @@ int blk_get_status(struct blk *b, u64 off, u64 len, struct blk_status *st)
 	}
 }
 
+static void tell_resized(struct blk *b)
+{
+	struct blk_user *u = b->user;
+
+	if (!u)
+		return;
+	lock(&u->owner->lock);
+	u->resized(u->owner);
+	unlock(&u->owner->lock);
+}
+
 int blk_resize(struct blk *b, u64 size, struct err *e)
 {
+	int r;
+
 	if (size % BLK_SECTOR || !size)
 		return err_set(e, -EINVAL,
 			       "%llu bytes are no size of a disk; use whole sectors of %d",
@@ -237,5 +250,10 @@ int blk_resize(struct blk *b, u64 size, struct err *e)
 			       blk_path(b), b->format->name);
 	if (b->read_only)
 		return read_only(b, e);
-	return size == b->size ? 0 : b->format->resize(b, size, e);
+	if (size == b->size)
+		return 0;
+	r = b->format->resize(b, size, e);
+	if (r == 0)
+		tell_resized(b);
+	return r;
 }

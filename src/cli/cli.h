@@ -25,7 +25,8 @@ struct command {
 extern const struct command *const commands[]; /* NULL-ended; src/cli/commands.c */
 extern const struct command command_run, command_doctor, command_ps, command_status,
 	command_console, command_pause, command_resume, command_reset, command_stop,
-	command_hotplug, command_unplug, command_events, command_metrics, command_img;
+	command_hotplug, command_unplug, command_resize, command_events, command_metrics,
+	command_img;
 
 /* "sundog: cause; cure" on stderr; returns the exit status that fits e->code. */
 int err_report(const struct err *e);

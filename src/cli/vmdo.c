@@ -4,6 +4,8 @@
 #include <stdio.h>
 
 #include "cli/vm.h"
+#include "sundog/err.h"
+#include "sundog/opts.h"
 
 static const struct option plain_options[] = {VM_OPTION_JSON, VM_OPTION_HELP, {NULL}};
 
@@ -50,6 +52,26 @@ static int unplug_main(int argc, char **argv)
 	if (vm_parse(&command_unplug, argc, argv, 2, &a, &status))
 		status = vm_do(&a, "device_del",
 			       json_pack("{s:s,s:b}", "id", a.rest.items[1], "force", a.force));
+	return vm_done(&a, status);
+}
+
+static int resize_main(int argc, char **argv)
+{
+	struct vm_args a = {0};
+	struct err e;
+	u64 size;
+	int status;
+
+	if (vm_parse(&command_resize, argc, argv, 3, &a, &status)) {
+		if (parse_size(a.rest.items[2], &size) || size > INT64_MAX) {
+			err_set(&e, -EINVAL, "%s is no size; write it like 20G", a.rest.items[2]);
+			status = err_report(&e);
+		} else {
+			status = vm_do(&a, "disk_resize",
+				       json_pack("{s:s,s:I}", "id", a.rest.items[1], "size",
+						 (json_int_t)size));
+		}
+	}
 	return vm_done(&a, status);
 }
 
@@ -170,6 +192,17 @@ const struct command command_stop = {
 	.options = stop_options,
 	.help_tail = "Comes back when the machine's process has ended.\n",
 	.run = stop_main,
+};
+
+const struct command command_resize = {
+	.name = "resize",
+	.usage = "[OPTION]... NAME DISK SIZE",
+	.doc = "change the size of a disk of a machine that runs",
+	.options = plain_options,
+	.help_tail = "sundog status NAME lists the disks with their ids.  What is behind the new "
+		     "end of one\n"
+		     "that gets smaller is lost.\n",
+	.run = resize_main,
 };
 
 const struct command command_hotplug = {

@@ -331,6 +331,33 @@ static const struct field del_args[] = {
 	{NULL},
 };
 
+static const struct field resize_args[] = {
+	{"id", FIELD_STRING, "the disk's"},
+	{"size", FIELD_INT, "bytes"},
+	{NULL},
+};
+
+/* A smaller disk drops what is behind its end, so nothing may be on its way there. */
+static int run_disk_resize(struct control_call *call, struct err *e)
+{
+	struct machine *m = call->c->m;
+	const char *id = json_string_value(json_object_get(call->args, "id"));
+	json_int_t size = json_integer_value(json_object_get(call->args, "size"));
+	struct blk *b = blk_find(m, id);
+	int r;
+
+	if (!b)
+		return err_set(e, -ENOENT, "no disk \"%.60s\"; \"status\" lists them", id);
+	if (size <= 0)
+		return err_set(e, -EINVAL, "a disk has at least one sector of %d bytes",
+			       BLK_SECTOR);
+	machine_stop_vcpus(m);
+	blk_drain(b);
+	r = blk_resize(b, (u64)size, e);
+	machine_start_vcpus(m);
+	return r;
+}
+
 const struct control_command control_commands[] = {
 	/* clang-format off */
 	{"hello", "say who you are", NULL, hello_ret, run_hello},
@@ -348,6 +375,8 @@ const struct control_command control_commands[] = {
 	 "the guest does not listen; a paused machine runs again for it", stop_args, heard_ret,
 	 run_stop},
 	{"quit", "turn it off", NULL, NULL, run_quit},
+	{"disk_resize", "make a disk larger or smaller, and tell the guest", resize_args, NULL,
+	 run_disk_resize},
 	{"device_add", "plug in a device", add_args, id_fields, control_device_add},
 	{"device_del", "ask the guest to let go of one; \"device-removed\" says that it has", del_args,
 	 NULL, control_device_del},

@@ -12,8 +12,6 @@
 #include "dev/timer/hpet.h"
 #include "dev/timer/pit.h"
 #include "dev/timer/rtc.h"
-#include "dev/virtio/virtio_blk.h"
-#include "dev/virtio/virtio_rng.h"
 
 const struct device_type *const device_types[] = {
 	&acpihp_type,	   &acpipm_type,    &debugcon_type,   &debugexit_type,	&fwcfg_type,

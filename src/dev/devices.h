@@ -12,6 +12,8 @@ extern const struct device_type port92_type;
 extern const struct device_type pvpanic_type;
 extern const struct device_type testdev_type;
 extern const struct device_type uart16550_type;
+extern const struct device_type virtio_blk_type;
+extern const struct device_type virtio_rng_type;
 
 bool i8042_has_mouse(const struct device *dev);
 

@@ -107,7 +107,7 @@ static void extra(struct input *in)
 		as_store(tb_machine.mem, BAR + NVME_DOORBELLS + 4 + (op >> 3 & 3) * 8,
 			 input_take(in, 1) & 15, 4);
 		break;
-	case 5: nvme_resized(device_find(&tb_machine, "nvme0")); break;
+	case 5: disk_resize(disk.size); break;
 	default: command(in); break;
 	}
 }

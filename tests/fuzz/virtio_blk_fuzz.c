@@ -5,10 +5,9 @@
  */
 #include "fuzz/fuzz_testbed.h"
 
+#include "dev/devices.h"
 #include "dev/pci/host.h"
 #include "dev/virtio/driver.h"
-#include "dev/virtio/virtio_blk.h"
-#include "dev/virtio/virtio_rng.h"
 #include "sundog/block.h"
 
 enum { DISK_SIZE = 1 << 16, MAX_HELD = 32, RING = 0x10000, HEAD = 0x80000, AREA = 0x8000 };
@@ -20,9 +19,13 @@ static struct blk {
 	u8 mood;
 } disk;
 
-struct blk *blk_find(struct machine *m, const char *id)
+struct blk *blk_claim(struct machine *m, const char *id, struct blk_user *u, struct err *e)
 {
 	return &disk;
+}
+
+void blk_release(struct blk *b, struct blk_user *u)
+{
 }
 
 u64 blk_size(const struct blk *b)

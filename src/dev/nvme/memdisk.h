@@ -12,21 +12,43 @@
 
 #include "dev/check.h"
 #include "sundog/block.h"
+#include "sundog/err.h"
 
 enum { MEMDISK_SIZE = 1 << 20, MEMDISK_HELD = 64 };
 
 static struct blk {
 	u64 size;
 	bool read_only, hold;
+	struct blk_user *user;
 	int error, plugs;
 	u8 data[MEMDISK_SIZE];
 	struct blk_req *held[MEMDISK_HELD], last;
 	unsigned nr_held, submitted, flushes;
 } disk = {.size = MEMDISK_SIZE};
 
-struct blk *blk_find(struct machine *m, const char *id)
+struct blk *blk_claim(struct machine *m, const char *id, struct blk_user *u, struct err *e)
 {
-	return strcmp(id, "d0") == 0 ? &disk : NULL;
+	if (strcmp(id, "d0") != 0) {
+		err_set(e, -EINVAL, "no disk");
+		return NULL;
+	}
+	disk.user = u;
+	return &disk;
+}
+
+void blk_release(struct blk *b, struct blk_user *u)
+{
+	disk.user = NULL;
+}
+
+static inline void disk_resize(u64 size)
+{
+	struct device *dev = disk.user->owner;
+
+	disk.size = size;
+	lock(&dev->lock);
+	disk.user->resized(dev);
+	unlock(&dev->lock);
 }
 
 u64 blk_size(const struct blk *b)

@@ -309,17 +309,15 @@ static void config_written(struct pci_dev *p, unsigned off, unsigned size)
 	nvme_update_intx(n);
 }
 
-void nvme_resized(struct device *dev)
+static void resized(struct device *dev)
 {
 	struct nvme *n = (struct nvme *)dev;
 
-	lock(&dev->lock);
 	if (n->running && n->feature[FEAT_EVENTS] & FEAT_EVENTS_NAMESPACE) {
 		n->ns_changed = true;
 		nvme_add_event(n, EVENT_NS_CHANGED);
 		nvme_interrupts(n);
 	}
-	unlock(&dev->lock);
 }
 
 /* --- the device ----------------------------------------------------------------------------- */
@@ -353,12 +351,10 @@ static int check_options(struct nvme *n, struct err *e)
 		return err_set(e, -EINVAL, "logical_block_size=%u: 512 or 4096", n->block_size);
 	if (strlen(n->serial) > SERIAL_SIZE)
 		return err_set(e, -EINVAL, "serial=%s: at most %d bytes", n->serial, SERIAL_SIZE);
-	n->disk = blk_find(n->pci.dev.machine, n->drive);
-	if (!n->disk)
-		return err_set(e, -EINVAL, "no disk '%s': name one that --disk has opened",
-			       n->drive);
 	n->lba_shift = (unsigned)__builtin_ctz(n->block_size);
-	return 0;
+	n->user = (struct blk_user){.owner = &n->pci.dev, .resized = resized};
+	n->disk = blk_claim(n->pci.dev.machine, n->drive, &n->user, e);
+	return n->disk ? 0 : e->code;
 }
 
 static int nvme_realize(struct device *dev, struct err *e)
@@ -387,8 +383,10 @@ static int nvme_realize(struct device *dev, struct err *e)
 		rc = err_set(e, -ENOMEM, "out of memory");
 	if (rc == 0)
 		rc = pci_attach(&n->pci, -1, e);
-	if (rc)
+	if (rc) {
+		blk_release(n->disk, &n->user);
 		nvme_pool_free(n);
+	}
 	return rc;
 }
 
@@ -404,6 +402,7 @@ static void nvme_unrealize(struct device *dev)
 	loop_cancel(dev->machine->loop, &n->more);
 	blk_cancel_waiting(n->disk, dev);
 	blk_drain(n->disk);
+	blk_release(n->disk, &n->user);
 	nvme_pool_free(n);
 }
 

@@ -78,6 +78,7 @@ struct nvme {
 	struct pci_dev pci;
 	struct msix msix;
 	struct blk *disk;
+	struct blk_user user;
 	struct task more; /* queues that were left with something in them */
 
 	const char *drive, *serial; /* options */
@@ -165,8 +166,6 @@ void nvme_send_events(struct nvme *n);
 void nvme_settle(struct nvme *n); /* n->inflight has gone to 0 */
 void nvme_fail(struct nvme *n, const char *what);
 u64 nvme_blocks(const struct nvme *n);
-/* The disk has another size. */
-void nvme_resized(struct device *dev);
 
 extern const struct device_type nvme_type;
 

@@ -440,13 +440,12 @@ static void test_events(void)
 	for (unsigned i = 0; i < NVME_MAX_AERS; i++)
 		CHECK(call(&admin, aer) == LATER);
 	CHECK(call(&admin, aer) == ST_TOO_MANY_AERS);
-	nvme_resized(dev);
+	disk_resize(disk.size);
 	CHECK(reap(&admin, NULL, NULL) == LATER); /* nobody wants to know */
 	CHECK(call(&admin, (struct cmd){.op = ADM_SET_FEATURES, .dw10 = 0xb, .dw11 = 0x100}) == 0);
-	disk.size = MEMDISK_SIZE / 2;
-	nvme_resized(dev);
+	disk_resize(MEMDISK_SIZE / 2);
 	CHECK(reap(&admin, NULL, &what) == 0 && what == 0x040002);
-	nvme_resized(dev);
+	disk_resize(disk.size);
 	CHECK(reap(&admin, NULL, NULL) == LATER); /* not before the log is read */
 	CHECK(call(&admin, log) == 0 && ld_le32(tb_ram + DATA) == 1);
 	CHECK(reap(&admin, NULL, &what) == 0 && what == 0x040002);

@@ -22,7 +22,7 @@
  *
  * Not modelled: geometry, lifetime, secure erase, zones, SCSI commands.
  */
-#include "dev/virtio/virtio_blk.h"
+#include "dev/devices.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -92,6 +92,7 @@ struct pool {
 struct vblk {
 	struct virtio virtio;
 	struct blk *disk;
+	struct blk_user user;
 	struct pool pool[VIRTIO_MAX_QUEUES];
 	struct task more;
 	bool fua; /* what the driver has written is durable when we say it is done */
@@ -396,14 +397,12 @@ static void fill_config(struct vblk *d)
 	}
 }
 
-void virtio_blk_resized(struct device *dev)
+static void resized(struct device *dev)
 {
 	struct vblk *d = (struct vblk *)dev;
 
-	lock(&dev->lock);
 	st_le64(d->virtio.config + CFG_CAPACITY, blk_size(d->disk) / BLK_SECTOR);
 	virtio_config_changed(&d->virtio);
-	unlock(&dev->lock);
 }
 
 /* --- the device ---------------------------------------------------------------------------- */
@@ -467,11 +466,9 @@ static int check_options(struct vblk *d, struct err *e)
 			       d->block_size, d->physical_size);
 	if (strlen(d->serial) > ID_SIZE)
 		return err_set(e, -EINVAL, "serial=%s: at most %d bytes", d->serial, ID_SIZE);
-	d->disk = blk_find(d->virtio.pci.dev.machine, d->drive);
-	if (!d->disk)
-		return err_set(e, -EINVAL, "no disk '%s': name one that --disk has opened",
-			       d->drive);
-	return 0;
+	d->user = (struct blk_user){.owner = &d->virtio.pci.dev, .resized = resized};
+	d->disk = blk_claim(d->virtio.pci.dev.machine, d->drive, &d->user, e);
+	return d->disk ? 0 : e->code;
 }
 
 static int vblk_realize(struct device *dev, struct err *e)
@@ -486,6 +483,8 @@ static int vblk_realize(struct device *dev, struct err *e)
 	if (rc == 0)
 		rc = virtio_realize(&d->virtio, &vblk_ops, features(d), d->num_queues,
 				    d->queue_size, e);
+	if (rc && d->disk)
+		blk_release(d->disk, &d->user);
 	if (rc)
 		free_pools(d);
 	return rc;
@@ -499,6 +498,7 @@ static void vblk_unrealize(struct device *dev)
 	loop_cancel(dev->machine->loop, &d->more);
 	blk_cancel_waiting(d->disk, dev);
 	blk_drain(d->disk);
+	blk_release(d->disk, &d->user);
 	free_pools(d);
 }
 

@@ -7,8 +7,8 @@
 
 #include <errno.h>
 
+#include "dev/devices.h"
 #include "dev/pci/host.h"
-#include "dev/virtio/virtio_blk.h"
 #include "sundog/block.h"
 
 #define F_COMMON (VIRTIO_F(VERSION_1) | VIRTIO_F(INDIRECT_DESC) | VIRTIO_F(EVENT_IDX))
@@ -23,6 +23,7 @@ enum { DISK_SIZE = 1 << 20, MAX_HELD = 64, CFG = DRV_DEVICE };
 static struct blk {
 	u64 size;
 	bool read_only, hold;
+	struct blk_user *user;
 	int error;
 	u8 data[DISK_SIZE];
 	struct blk_req *held[MAX_HELD], last;
@@ -30,9 +31,29 @@ static struct blk {
 	void (*meanwhile)(void); /* what another CPU does while a request is served */
 } disk;
 
-struct blk *blk_find(struct machine *m, const char *id)
+struct blk *blk_claim(struct machine *m, const char *id, struct blk_user *u, struct err *e)
 {
-	return strcmp(id, "d0") == 0 ? &disk : NULL;
+	if (strcmp(id, "d0") != 0) {
+		err_set(e, -EINVAL, "no disk");
+		return NULL;
+	}
+	disk.user = u;
+	return &disk;
+}
+
+void blk_release(struct blk *b, struct blk_user *u)
+{
+	disk.user = NULL;
+}
+
+static inline void disk_resize(u64 size)
+{
+	struct device *dev = disk.user->owner;
+
+	disk.size = size;
+	lock(&dev->lock);
+	disk.user->resized(dev);
+	unlock(&dev->lock);
 }
 
 u64 blk_size(const struct blk *b)
@@ -467,13 +488,11 @@ static void test_resize(struct device *dev)
 	struct drv d = start(&r, false, 0);
 	unsigned gen = drv_read(&d, COMMON_GENERATION, 1), msis = tb.msis;
 
-	disk.size = DISK_SIZE / 2;
-	virtio_blk_resized(dev);
+	disk_resize(DISK_SIZE / 2);
 	CHECK(tb.msis == msis + 1 && tb.msi.data == 0x40);
 	CHECK(drv_read(&d, COMMON_GENERATION, 1) != gen);
 	CHECK(drv_read(&d, CFG, 4) == DISK_SIZE / 1024 && drv_read(&d, CFG + 4, 4) == 0);
-	disk.size = DISK_SIZE;
-	virtio_blk_resized(dev);
+	disk_resize(DISK_SIZE);
 }
 
 /* Saved, reset and loaded it goes on, with what was in a queue and what the driver has set. */

@@ -8,7 +8,7 @@
  * A buffer is filled as far as max-bytes a period, and what may be done at one go, allow; at
  * least one byte, or it stays in the queue until the next period.  Nothing ever waits.
  */
-#include "dev/virtio/virtio_rng.h"
+#include "dev/devices.h"
 
 #include <errno.h>
 #include <sys/random.h>

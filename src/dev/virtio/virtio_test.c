@@ -7,9 +7,9 @@
 
 #include <unistd.h>
 
+#include "dev/devices.h"
 #include "dev/pci/host.h"
 #include "dev/virtio/virtio.h"
-#include "dev/virtio/virtio_rng.h"
 
 #define F_ALL \
 	(VIRTIO_F(VERSION_1) | VIRTIO_F(RING_RESET) | VIRTIO_F(INDIRECT_DESC) | VIRTIO_F(EVENT_IDX))
