@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """What tests that boot kernels share: their list, and where things are."""
+import json
 import os
 import subprocess
+import time
 
 from guest import Guest, GuestError
 
@@ -51,6 +53,28 @@ class Env:
     def run(self, *args, kernel='cloud', terminal=False):
         return Guest([self.sundog, 'run', self.kernel(kernel), '--engine', self.engine, *args],
                      self.patience, terminal)
+
+
+class Control:
+    """The commands of a machine that runs."""
+
+    def __init__(self, env, name):
+        self.sundog, self.name = env.sundog, name
+        self.env = {**os.environ, 'SUNDOG_RUN_DIR': os.path.join(env.tmp, 'run')}
+        os.makedirs(self.env['SUNDOG_RUN_DIR'], mode=0o700, exist_ok=True)
+        os.environ['SUNDOG_RUN_DIR'] = self.env['SUNDOG_RUN_DIR']
+
+    def __call__(self, command, *args):
+        out = subprocess.run([self.sundog, command, '--json', self.name, *args], env=self.env,
+                             check=True, stdout=subprocess.PIPE, timeout=60).stdout
+        return json.loads(out) if out.strip() else None
+
+    def gone(self, device):
+        for _ in range(300):
+            if all(d['id'] != device for d in self('status')['devices']):
+                return
+            time.sleep(0.1)
+        raise GuestError(f'{device} does not go')
 
 
 def check(what, got, want):

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Linux on NVMe disks: a root without initrd, errors, resets under load, hotplug."""
 import hashlib
-import json
 import os
 import subprocess
 import time
 
 from guest import GuestError
-from harness import boot_test, check
+from harness import Control, boot_test, check
 
 
 def root_image(env, script, mib=64):
@@ -91,28 +90,6 @@ def nvme_resets(env):
         check('exit status', g.wait(), 0)
         check('differences', '@@ bad' in g.text, False)
     fsck(path)
-
-
-class Control:
-    """The commands of a machine that runs."""
-
-    def __init__(self, env, name):
-        self.sundog, self.name = env.sundog, name
-        self.env = {**os.environ, 'SUNDOG_RUN_DIR': os.path.join(env.tmp, 'run')}
-        os.makedirs(self.env['SUNDOG_RUN_DIR'], mode=0o700, exist_ok=True)
-        os.environ['SUNDOG_RUN_DIR'] = self.env['SUNDOG_RUN_DIR']
-
-    def __call__(self, command, *args):
-        out = subprocess.run([self.sundog, command, '--json', self.name, *args], env=self.env,
-                             check=True, stdout=subprocess.PIPE, timeout=60).stdout
-        return json.loads(out) if out.strip() else None
-
-    def gone(self, device):
-        for _ in range(300):
-            if all(d['id'] != device for d in self('status')['devices']):
-                return
-            time.sleep(0.1)
-        raise GuestError(f'{device} does not go')
 
 
 def plug_and_unplug(env, rounds, *args, how=()):

@@ -4,8 +4,10 @@ import hashlib
 import os
 import re
 import subprocess
+import time
 
-from harness import boot_test, check, run_script
+from guest import GuestError
+from harness import Control, boot_test, check, run_script
 
 
 def program(path):
@@ -87,3 +89,70 @@ def virtio_rng(env):
     lines = out.strip().split('\n')
     check('the source', lines[0], 'virtio_rng.0')
     check('different ones', len(set(lines[1:])), 4)
+
+
+@boot_test(240, engines=('jit',))
+def disk_resize(env):
+    """A disk grows and shrinks while the guest looks, on virtio and on NVMe."""
+    ctl = Control(env, 'resize')
+    args = []
+    for device in ('virtio', 'nvme'):
+        path = os.path.join(env.tmp, device)
+        subprocess.run([env.sundog, 'img', 'create', '-q', '-f', 'qcow2', path, '32M'], check=True)
+        args += ['--disk', f'{path},format=qcow2,device={device}']
+    initrd = env.initrd(modules=('virtio_pci', 'virtio_blk'), script="""echo "@@ ready"
+        while read mib; do for disk in vda nvme0n1; do
+        until [ $(cat /sys/block/$disk/size) = $((mib * 2048)) ]; do sleep 0.05; done
+        dd if=/dev/urandom of=/data bs=64k count=1 2>/dev/null
+        dd if=/data of=/dev/$disk bs=64k seek=$((mib * 16 - 1)) conv=fsync 2>/dev/null
+        echo 3 >/proc/sys/vm/drop_caches
+        dd if=/dev/$disk bs=64k skip=$((mib * 16 - 1)) 2>/dev/null | cmp - /data && echo "@@ $disk"
+        done; done""")
+    with env.run('--name', 'resize', '--initrd', initrd, '--append', 'quiet', *args) as g:
+        g.expect('@@ ready')
+        for mib in (100, 48):
+            ctl('resize', 'disk0', f'{mib}M')
+            ctl('resize', 'disk1', f'{mib}M')
+            g.send(f'{mib}\n')
+            g.expect('@@ vda\r*\n@@ nvme0n1')
+        p = subprocess.run([env.sundog, 'resize', 'resize', 'disk7', '1G'], text=True,
+                           stderr=subprocess.PIPE, env=ctl.env)
+        check('a disk that is not there', 'no disk "disk7"' in p.stderr, True)
+    for device in ('virtio', 'nvme'):
+        subprocess.run(['qemu-img', 'check', '-q', os.path.join(env.tmp, device)], check=True)
+
+
+@boot_test(240, engines=('jit',))
+def disk_full(env):
+    """The host's disk is full: the machine pauses, and goes on when there is room, losing nothing."""
+    ctl = Control(env, 'full')
+    small = os.path.join(env.tmp, 'small')
+    os.mkdir(small)
+    subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=16M', 'none', small], check=True)
+    try:
+        path = os.path.join(small, 'disk.qcow2')
+        subprocess.run([env.sundog, 'img', 'create', '-q', '-f', 'qcow2', path, '64M'], check=True)
+        initrd = env.initrd(modules=('virtio_pci', 'virtio_blk'), script="""
+            head -c 24m /dev/urandom >/data; echo "@@ ready"
+            dd if=/data of=/dev/vda bs=1M conv=fsync 2>/dev/null && echo "@@ written"
+            echo 3 >/proc/sys/vm/drop_caches; head -c 24m /dev/vda | cmp - /data && echo "@@ same" """)
+        with env.run('--name', 'full', '--initrd', initrd, '--append', 'quiet', '--disk',
+                     path) as g:
+            g.expect('@@ ready')
+            g.expect('No space left on device; the machine pauses')
+            for _ in range(100):
+                if ctl('status')['state'] == 'paused':
+                    break
+                time.sleep(0.1)
+            else:
+                raise GuestError('the machine does not pause')
+            ctl('resume')  # too early: it pauses again
+            g.expect('No space left on device; the machine pauses')
+            subprocess.run(['mount', '-o', 'remount,size=64M', small], check=True)
+            ctl('resume')
+            g.expect('@@ written')
+            g.expect('@@ same')
+            check('exit status', g.wait(), 0)
+        subprocess.run(['qemu-img', 'check', '-q', path], check=True)
+    finally:
+        subprocess.run(['umount', small], check=True)
