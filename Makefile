@@ -29,9 +29,10 @@ guest: $(BUILD)/build.ninja
 	@tools/mkinitrd.sh $(GUEST)/initrd.img $(GUEST)/busybox/busybox
 
 # A whole Debian on a disk.
-distro:
+distro: $(BUILD)/build.ninja
 	@tools/deps.sh distro
-	@tools/mkdistro.sh $(DISTRO_FLAGS) $(GUEST)/debian.qcow2
+	@ninja -C $(BUILD) --quiet sundog
+	@SUNDOG=$(BUILD)/sundog tools/mkdistro.sh $(DISTRO_FLAGS) $(GUEST)/debian.qcow2
 
 $(BUILD)/build.ninja:
 	@tools/deps.sh run

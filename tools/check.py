@@ -198,6 +198,9 @@ def soak_tests(opts):
                [os.path.join(TOP, 'tests', 'guest', 'run.py'), '--sundog',
                 os.path.join(opts.build, 'sundog'), '--repeat', '300',
                 *[a for e in engines for a in ('--engine', e)], 'rings'], 7200, weight=5)
+    yield Test('soak: crashes of qcow2 images',
+               [os.path.join(TOP, 'tests', 'block', 'qcow2_test.py'),
+                os.path.join(opts.build, 'tests', 'block', 'imgio'), '--long'], 7200, weight=5)
     hostile = os.path.join(opts.build, 'tests', 'hostile')
     for engine in engines:
         yield Test(f'soak: hostile guests on {engine} --seed {seed}',

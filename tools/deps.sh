@@ -7,7 +7,7 @@ build="gcc libc6-dev meson ninja-build pkgconf libzydis-dev libyaml-dev libjanss
 	libarchive-dev liburing-dev libext2fs-dev libseccomp-dev zlib1g-dev libzstd-dev
 	acpica-tools scdoc"
 guest="cpio gzip"
-distro="mmdebstrap fakeroot e2fsprogs fdisk qemu-utils"
+distro="mmdebstrap fakeroot e2fsprogs fdisk"
 tests="libcmocka-dev python3 python3-jsonschema clang clang-format gdb binutils lz4
 	mmdebstrap xz-utils bzip2 genisoimage openssh-client e2fsprogs fdisk qemu-utils"
 

@@ -10,11 +10,13 @@
 # One ext4 partition in a GPT, /boot in it.  What the image has beyond its packages is the tree
 # tools/distro, and what configure() and tidy() below do.  SOURCE_DATE_EPOCH, if it is set, is the
 # time of all files; the UUIDs are a hash of the packages and of this script.
+# SUNDOG is the program that writes qcow2 (default: build/sundog).
 # apt checks what it downloads against the signed package lists.
 set -eu
 
 PATH=$PATH:/usr/sbin:/sbin
 top=$(cd "$(dirname "$0")/.." && pwd)
+sundog=${SUNDOG:-$top/build/sundog}
 packages="systemd-sysv udev dbus libpam-systemd systemd-resolved iproute2 iputils-ping netbase
 	kmod linux-image-cloud-amd64 initramfs-tools zstd e2fsprogs cloud-init cloud-guest-utils
 	sudo ca-certificates procps less nano fio xfsprogs"
@@ -52,7 +54,8 @@ done
 bytes=$(numfmt --from=iec "$size" 2>/dev/null) || fail "--size $size is no size; write it like 8G"
 [ "$bytes" -ge $((1 << 30)) ] || fail "--size $size is too small for Debian; 2G is a good start"
 case $format in
-qcow2 | raw) ;;
+raw) ;;
+qcow2) [ -x "$sundog" ] || fail "no $sundog to write qcow2 with; make builds it, or name one as SUNDOG" ;;
 *) fail "--format $format is not known; use qcow2 or raw" ;;
 esac
 
@@ -170,7 +173,7 @@ SFDISK
 finish() {
 	case $format in
 	raw) mv "$work/disk.raw" "$work/out" ;;
-	qcow2) qemu-img convert -f raw -O qcow2 "$work/disk.raw" "$work/out" ;;
+	qcow2) "$sundog" img convert --quiet -f raw -O qcow2 "$work/disk.raw" "$work/out" ;;
 	esac
 	mv "$work/out" "$out"
 	echo "$made" >"$out.made"

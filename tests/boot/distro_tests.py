@@ -15,7 +15,8 @@ def distro(env):
     """The image; making it takes a minute, so all tests share one and write to overlays."""
     path = os.path.join(env.guest, 'small.qcow2')
     subprocess.run([os.path.join(TOP, 'tools', 'mkdistro.sh'), '--small', '--include',
-                    'btrfs-progs,apt-utils', path], check=True, stdout=subprocess.DEVNULL)
+                    'btrfs-progs,apt-utils', path], check=True, stdout=subprocess.DEVNULL,
+                   env={**os.environ, 'SUNDOG': env.sundog})
     return path
 
 
