@@ -56,7 +56,7 @@ class Debian(Guest):
         """What a command prints; it has to end with status."""
         self.send(f'({command}) 2>&1; echo {MARK} end $?\n')
         start = self.seen
-        m = self.expect(rf'{MARK} end (\d+)\r*$', seconds)
+        m = self.expect(rf'{MARK} end (\d+)\r*\n', seconds)
         out = self.text[start:m.start()].replace('\r', '')
         if int(m.group(1)) != status:
             raise GuestError(f'{command}: status {m.group(1)}:\n{out}')
