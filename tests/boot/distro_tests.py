@@ -49,7 +49,8 @@ class Debian(Guest):
         self.expect(r'login: $', 300)
         self.send('root\n')
         self.expect(PROMPT, 120)
-        self.send("PS1=; stty -echo; bind 'set enable-bracketed-paste off'\n")
+        # The kernel's remarks stay out of what commands print.
+        self.send("PS1=; stty -echo; dmesg -n 1; bind 'set enable-bracketed-paste off'\n")
         self.sh('true')
 
     def sh(self, command, seconds=300, status=0):
