@@ -183,6 +183,22 @@ def test_snapshots(b):
         b.check('c.qcow2')
 
 
+def test_long_tables(b):
+    """L1 tables longer than what one refcount block counts, which have to lie in one piece."""
+    for options in ['', 'refcount_bits=64', 'lazy=1']:
+        b.clean()
+        b.img('create', 'a.qcow2', '1M', 'cluster_size=512', *options.split())
+        b.img('a.qcow2', 'write', 0, '1M', 3, 'resize', '900M', 'write', '899M', '1M', 4)
+        b.img('a.qcow2', 'snapshot', 'one', 'write', '899M', '1M', 5, 'resize', '1800M')
+        b.check('a.qcow2')
+        if os.path.getsize('a.qcow2') > 32 << 20:
+            raise Failure(f'{options}: {os.path.getsize("a.qcow2")} bytes for 3 MiB')
+        b.io('a.qcow2', 'read -P 3 0 1M', 'read -P 5 899M 1M', 'read -P 0 1799M 1M')
+        b.io('a.qcow2', 'write -P 6 1799M 1M')
+        b.img('a.qcow2', 'apply', 'one', 'read', '899M', '1M', 4, 'delete', 'one')
+        b.check('a.qcow2')
+
+
 def test_bitmaps(b):
     """Those of others are kept while nothing is written, and then no longer trusted."""
     b.qemu('create', '-q', '-f', 'qcow2', 'a.qcow2', str(SIZE))
