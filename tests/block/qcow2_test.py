@@ -183,6 +183,22 @@ def test_snapshots(b):
         b.check('c.qcow2')
 
 
+def test_long_tables(b):
+    """L1 tables longer than what one refcount block counts, which have to lie in one piece."""
+    for options in ['', 'refcount_bits=64', 'lazy=1']:
+        b.clean()
+        b.img('create', 'a.qcow2', '1M', 'cluster_size=512', *options.split())
+        b.img('a.qcow2', 'write', 0, '1M', 3, 'resize', '900M', 'write', '899M', '1M', 4)
+        b.img('a.qcow2', 'snapshot', 'one', 'write', '899M', '1M', 5, 'resize', '1800M')
+        b.check('a.qcow2')
+        if os.path.getsize('a.qcow2') > 32 << 20:
+            raise Failure(f'{options}: {os.path.getsize("a.qcow2")} bytes for 3 MiB')
+        b.io('a.qcow2', 'read -P 3 0 1M', 'read -P 5 899M 1M', 'read -P 0 1799M 1M')
+        b.io('a.qcow2', 'write -P 6 1799M 1M')
+        b.img('a.qcow2', 'apply', 'one', 'read', '899M', '1M', 4, 'delete', 'one')
+        b.check('a.qcow2')
+
+
 def test_bitmaps(b):
     """Those of others are kept while nothing is written, and then no longer trusted."""
     b.qemu('create', '-q', '-f', 'qcow2', 'a.qcow2', str(SIZE))
@@ -258,6 +274,52 @@ def test_repair(b):
         b.img('a.qcow2,repair', 'check', 'errors')
         b.check('a.qcow2')
         b.same('a.qcow2', 'a.raw')
+
+
+def forget_block(image, index, entry=bytes(8)):
+    """Of the refcount table: that block does not exist any more, or is nowhere."""
+    with open(image, 'r+b') as f:
+        f.seek(48)
+        f.seek(int.from_bytes(f.read(8), 'big') + index * 8)
+        f.write(entry)
+
+
+def test_lost_counts(b):
+    """Clusters in use that nothing counts keep their bytes when the counts are made anew."""
+    for options in ['', 'lazy=1']:
+        b.clean()
+        b.img('create', 'a.qcow2', SIZE, 'cluster_size=512', *options.split())
+        b.img('a.qcow2', 'write', 0, '1M', 1)
+        for more in 2, 3:  # the first time the blocks go to the end, and bytes to where they were
+            forget_block('a.qcow2', 3, b'\1\2\3\4\5\6\7\11')
+            b.img('a.qcow2,repair', 'check', 'errors')
+            b.check('a.qcow2')
+            b.img('a.qcow2', 'write', f'{more - 1}M', '1M', more, 'dump', 'a.raw')
+        forget_block('a.qcow2', 3)
+        b.img('a.qcow2,repair', 'check', 'errors')
+        b.check('a.qcow2')
+        b.io('a.qcow2', 'read -P 1 0 1M', 'read -P 2 1M 1M', 'read -P 3 2M 1M')
+        b.same('a.qcow2', 'a.raw')
+    forget_block('a.qcow2', 2)
+    with open('a.qcow2', 'r+b') as f:  # the dirty bit: repaired when it is opened
+        f.seek(79)
+        f.write(b'\1')
+    b.img('a.qcow2', 'write', '1M', '1M', 4, 'zero', '2M', '1M', 'write', '2M', '1M', 5)
+    b.check('a.qcow2')
+    b.io('a.qcow2', 'read -P 4 1M 1M', 'read -P 5 2M 1M')
+    b.clean()
+    b.img('create', 'a.qcow2', SIZE, 'refcount_bits=1')
+    b.img('a.qcow2', 'write', 0, '128K', 1)
+    with open('a.qcow2', 'r+b') as f:  # two guest clusters in one: more than a bit counts
+        f.seek(40)
+        f.seek(int.from_bytes(f.read(8), 'big'))
+        table = int.from_bytes(f.read(8), 'big') & (1 << 56) - 1
+        f.seek(table)
+        entry = f.read(8)
+        f.seek(table + 8)
+        f.write(entry)
+    b.img('a.qcow2,repair', 'check', 'errors', ok=(0, 1))
+    b.img('a.qcow2', 'write', '1M', '1M', 7, 'read', 0, '128K', 1)
 
 
 def test_refused(b):

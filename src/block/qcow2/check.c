@@ -11,12 +11,16 @@ enum { MAX_CLUSTERS = 1 << 28 };
 static int compare_one(struct qcount *k, u64 cluster, u64 count, bool fix)
 {
 	struct blk_check *c = k->c;
-	u64 refs = cluster < k->nr ? k->refs[cluster] : 0;
+	u64 refs = cluster < k->nr ? k->refs[cluster] : 0, max = q_rc_max(k->q->refcount_order);
 
 	if (count == refs)
 		return 0;
 	if (fix) {
 		bool leak = count > refs;
+
+		/* More than can be counted: it stays an error, but must not seem to be free. */
+		if (refs > max)
+			return c->fix_errors ? q_rc_set(k->q, cluster, max) : 0;
 
 		if (leak ? !c->fix_leaks && !c->fix_errors : !c->fix_errors)
 			return 0;
@@ -164,6 +168,9 @@ static int rebuild(struct qcount *k)
 		q->file_end = all << q->cluster_bits;
 		q->free_hint = 0;
 		table = NULL;
+		/* Where the old blocks were is free now. */
+		if (r == 0)
+			r = q_collect_meta(q);
 	}
 	free(table);
 	free(buf);

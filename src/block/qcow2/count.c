@@ -180,6 +180,20 @@ static int count_bitmaps(struct qcount *k)
 	return r;
 }
 
+/*
+ * Clusters in use that no block counts: a block made for them now would be put over one of them.
+ */
+static bool misses_blocks(const struct qcount *k)
+{
+	const struct qcow *q = k->q;
+	u64 n = (u64)q->reftable_clusters << (q->cluster_bits - 3);
+
+	for (u64 c = 0; c < k->nr; c++)
+		if (k->refs[c] && (c >> q->rb_bits >= n || !q->reftable[c >> q->rb_bits]))
+			return true;
+	return false;
+}
+
 static void count_blocks(struct qcount *k)
 {
 	struct qcow *q = k->q;
@@ -206,6 +220,7 @@ static void count_blocks(struct qcount *k)
 		}
 		k->bad_blocks = true;
 	}
+	k->bad_blocks |= misses_blocks(k);
 }
 
 int q_count_all(struct qcount *k, bool blocks, struct err *e)

@@ -88,11 +88,14 @@ static int add_meta(struct qcow *q, u64 off, u64 bytes)
 	return r;
 }
 
-static int collect_meta(struct qcow *q)
+int q_collect_meta(struct qcow *q)
 {
 	u32 blocks = q->reftable_clusters << (q->cluster_bits - 3);
-	int r = add_meta(q, 0, q->cluster);
+	int r;
 
+	free(q->meta.slot);
+	q->meta = (struct qset){0};
+	r = add_meta(q, 0, q->cluster);
 	if (r == 0)
 		r = add_meta(q, q->l1_off, q->l1_size * 8ull);
 	if (r == 0)
@@ -163,7 +166,7 @@ static int qcow2_open(struct blk *b, struct err *e)
 		r = load_tables(q, e);
 	if (r == 0)
 		r = q_snapshots_read(q, e);
-	if (r == 0 && collect_meta(q))
+	if (r == 0 && q_collect_meta(q))
 		r = out_of_memory(e);
 	if (r == 0 && b->cfg->snapshot) {
 		b->read_only = true;

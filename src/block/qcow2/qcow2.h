@@ -193,6 +193,9 @@ static inline u64 q_clusters(const struct qcow *q, u64 bytes)
 	return (bytes >> q->cluster_bits) + ((bytes & (q->cluster - 1)) != 0);
 }
 
+/* qcow2.c: find anew where metadata lie; while no request is under way. */
+int q_collect_meta(struct qcow *q) must_check;
+
 /* header.c */
 bool q_probe(const u8 *head, size_t len);
 int q_header_read(struct qcow *q, struct err *e) must_check;

@@ -384,6 +384,70 @@ int q_rc_add(struct qcow *q, u64 cluster, u64 nr, int delta)
 	return 0;
 }
 
+/* The first block behind all blocks and all that the file has. */
+static u64 end_index(const struct qcow *q)
+{
+	u64 idx = table_entries(q), used = q_clusters(q, q->file_end) >> q->rb_bits;
+
+	while (idx && !q->reftable[idx - 1])
+		idx--;
+	used += (q_clusters(q, q->file_end) & ((1ull << q->rb_bits) - 1)) != 0;
+	return idx > used ? idx : used;
+}
+
+/* nr blocks in a row that count themselves first, on the medium before the table has them. */
+static int write_region(struct qcow *q, u64 idx, u64 nr)
+{
+	u64 per = 1ull << q->rb_bits, host = idx << q->rb_bits << q->cluster_bits;
+	u8 *buf = malloc(q->cluster), *entries = calloc(nr, 8);
+	int r = buf && entries ? 0 : -ENOMEM;
+
+	for (u64 i = 0; i < nr && r == 0; i++) {
+		memset(buf, 0, q->cluster);
+		for (u64 k = 0; k < per && i * per + k < nr; k++)
+			q_rc_store(buf, q->refcount_order, k, 1);
+		st_be64(entries + i * 8, host + (i << q->cluster_bits));
+		r = hf_pwrite(q->file, host + (i << q->cluster_bits), buf, q->cluster);
+	}
+	if (r == 0)
+		r = q_sync(q);
+	if (r == 0) {
+		r = hf_pwrite(q->file, q->reftable_off + idx * 8, entries, nr * 8);
+		q->failed |= r != 0; /* which of them the file has is not known any more */
+	}
+	free(buf);
+	free(entries);
+	return r;
+}
+
+/*
+ * For more clusters in a row than lie between two blocks: blocks side by side, at the end, and
+ * what they count behind them.
+ */
+static int open_region(struct qcow *q, u64 want, u64 *at)
+{
+	u64 per = 1ull << q->rb_bits, nr = (want + per - 2) / (per - 1), idx = end_index(q), host;
+	int r = 0;
+
+	for (; r == 0 && idx + nr > table_entries(q); idx = end_index(q))
+		r = grow_table(q);
+	if (r)
+		return r;
+	host = idx << q->rb_bits << q->cluster_bits;
+	r = meta_add(q, host, nr);
+	if (r == 0)
+		r = write_region(q, idx, nr);
+	if (r) {
+		q_move_meta(q, host, nr, 0, 0);
+		return r;
+	}
+	used_to(q, host + (nr << q->cluster_bits));
+	for (u64 i = 0; i < nr; i++)
+		q->reftable[idx + i] = host + (i << q->cluster_bits);
+	*at = (idx << q->rb_bits) + nr;
+	return 0;
+}
+
 /* From *at on: nr free clusters in a row, at most want. */
 static int find_free(struct qcow *q, u64 want, bool all, u64 *at, u64 *nr)
 {
@@ -417,7 +481,12 @@ int q_alloc(struct qcow *q, u64 want, bool all, u64 *host, u64 *got, bool *fresh
 
 	q_reap_locked(q);
 	at = q->free_hint;
-	r = find_free(q, want, all, &at, &nr);
+	if (all && want >= 1ull << q->rb_bits) {
+		nr = want;
+		r = open_region(q, want, &at);
+	} else {
+		r = find_free(q, want, all, &at, &nr);
+	}
 	if (r)
 		return r;
 	*host = at << q->cluster_bits;
