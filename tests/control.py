@@ -389,6 +389,7 @@ def too_many(env):
         one = Client(env.path('guest.sock'))
         check('one more', one.greeting['error']['code'], 'busy')
         check('its end', one.next(), None)
+        env.bad(1, 'guest: too many clients; close one', 'status', 'guest')
         check('state', c.call('status')['state'], 'running')
         stack.close()
         until('room again', lambda: 'sundog' in Client(env.path('guest.sock')).greeting)
