@@ -613,6 +613,13 @@ def hotplug(env):
         env.bad(4, 'it stays', 'unplug', 'guest', 'hpet0')
         env.bad(3, 'no device', 'unplug', 'guest', 'isa-debug-exit0')
         env.bad(2, 'did you mean', 'hotplug', 'guest', 'isa-debug-exti')
+        # A path is the caller's, who may be elsewhere than the machine.
+        with open(os.path.join(env.tmp, 'a,b.raw'), 'wb') as f:
+            f.truncate(1 << 20)
+        p = env.cli('hotplug', 'guest', 'disk=a,,b.raw,id=d', cwd=env.tmp)
+        check(f'status, {p.stderr}', p.returncode, 0)
+        check('file', [d['file'] for d in c.call('status')['disks']],
+              [os.path.join(env.tmp, 'a,b.raw')])
         # Whatever is added, nothing breaks, and it goes again.
         types = re.findall(r'^([a-z]\S+)', env.good('run', '--device', 'help'), re.M)
         check('types', len(types) > 10, True)
