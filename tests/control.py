@@ -683,6 +683,10 @@ def console_command(env):
         s.stdin.write(b'one\x01two')  # through a pipe no key is special
         s.stdin.flush()
         check('echo', s.stdout.read(7), b'one\x01two')
+        with contextlib.ExitStack() as stack:
+            for _ in range(7):
+                stack.enter_context(connect(env.path('guest.console')))
+            env.bad(1, 'too many are on the console of guest', 'console', 'guest')
         s.stdin.close()
         c.call('quit')
         check('output at the end', s.stdout.read(), b'')
