@@ -766,6 +766,7 @@ def completion(env):
                               (['run', '--de'], ['--detach', '--device'])):
             check(f'completions of {words}', sorted(complete(env, *words)), wanted)
         env.good('hotplug', 'guest', 'isa-debug-exit,id=x1')
+        env.good('hotplug', 'guest', 'isa-debug-exit,iobase=0x580,id=$(echo${IFS}trap)')
         check('plugged', complete(env, 'unplug', 'guest', ''), ['x1'])
 
 
