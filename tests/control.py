@@ -389,6 +389,7 @@ def too_many(env):
         one = Client(env.path('guest.sock'))
         check('one more', one.greeting['error']['code'], 'busy')
         check('its end', one.next(), None)
+        env.bad(1, 'guest: too many clients; close one', 'status', 'guest')
         check('state', c.call('status')['state'], 'running')
         stack.close()
         until('room again', lambda: 'sundog' in Client(env.path('guest.sock')).greeting)
@@ -612,6 +613,13 @@ def hotplug(env):
         env.bad(4, 'it stays', 'unplug', 'guest', 'hpet0')
         env.bad(3, 'no device', 'unplug', 'guest', 'isa-debug-exit0')
         env.bad(2, 'did you mean', 'hotplug', 'guest', 'isa-debug-exti')
+        # A path is the caller's, who may be elsewhere than the machine.
+        with open(os.path.join(env.tmp, 'a,b.raw'), 'wb') as f:
+            f.truncate(1 << 20)
+        p = env.cli('hotplug', 'guest', 'disk=a,,b.raw,id=d', cwd=env.tmp)
+        check(f'status, {p.stderr}', p.returncode, 0)
+        check('file', [d['file'] for d in c.call('status')['disks']],
+              [os.path.join(env.tmp, 'a,b.raw')])
         # Whatever is added, nothing breaks, and it goes again.
         types = re.findall(r'^([a-z]\S+)', env.good('run', '--device', 'help'), re.M)
         check('types', len(types) > 10, True)
@@ -675,6 +683,10 @@ def console_command(env):
         s.stdin.write(b'one\x01two')  # through a pipe no key is special
         s.stdin.flush()
         check('echo', s.stdout.read(7), b'one\x01two')
+        with contextlib.ExitStack() as stack:
+            for _ in range(7):
+                stack.enter_context(connect(env.path('guest.console')))
+            env.bad(1, 'too many are on the console of guest', 'console', 'guest')
         s.stdin.close()
         c.call('quit')
         check('output at the end', s.stdout.read(), b'')
@@ -754,6 +766,7 @@ def completion(env):
                               (['run', '--de'], ['--detach', '--device'])):
             check(f'completions of {words}', sorted(complete(env, *words)), wanted)
         env.good('hotplug', 'guest', 'isa-debug-exit,id=x1')
+        env.good('hotplug', 'guest', 'isa-debug-exit,iobase=0x580,id=$(echo${IFS}trap)')
         check('plugged', complete(env, 'unplug', 'guest', ''), ['x1'])
 
 

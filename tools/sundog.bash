@@ -9,9 +9,9 @@ _sundog_names() {
 	_sundog_from "$("$me" ps 2>/dev/null | sed -n '2,$s/ .*//p')"
 }
 
-# What was added to the machine while it ran.
+# What was added to the machine while it ran.  bash expands the words: no others than these.
 _sundog_plugged() { # NAME
-	_sundog_from "$("$me" status "$1" 2>/dev/null | sed -n 's/^  \([^ ]*\) .*, plugged in$/\1/p')"
+	_sundog_from "$("$me" status "$1" 2>/dev/null | sed -n 's/^  \([A-Za-z0-9._-]*\) .*, plugged in$/\1/p')"
 }
 
 # Into "given": what stands before this word and is neither the command nor an option.

@@ -430,6 +430,11 @@ static void start_again(struct blk_core *c, struct blk_req *req)
 {
 	int r;
 
+	/* The disk may have become smaller meanwhile. */
+	if (!range_fits(req->offset, req->len, c->blk->size)) {
+		give_back(req, -EINVAL);
+		return;
+	}
 	enter_flight(c);
 	r = start(c, req);
 	if (r != BLK_PENDING)

@@ -212,22 +212,30 @@ static void linger(struct relay *r)
 	}
 }
 
+static void stop_listening(struct relay *r)
+{
+	if (r->listener < 0)
+		return;
+	close(r->listener);
+	unlink(r->path);
+	r->listener = -1;
+}
+
 static void *relay_main(void *opaque)
 {
 	struct relay *r = opaque;
 
 	while (relay_round(r))
 		;
+	/* First, so that a reader whose connection ends can see that this is all over. */
+	stop_listening(r);
 	linger(r);
 	return NULL;
 }
 
 static void relay_free(struct relay *r)
 {
-	if (r->listener >= 0) {
-		close(r->listener);
-		unlink(r->path);
-	}
+	stop_listening(r);
 	if (r->guest >= 0)
 		close(r->guest);
 	free(r);

@@ -18,6 +18,7 @@ struct session {
 	bool terminal;
 	bool escaped; /* Ctrl-A came last */
 	bool left;    /* the user did */
+	bool ended;   /* the machine's side did */
 };
 
 static const int ending[] = {SIGINT, SIGTERM, SIGHUP};
@@ -98,7 +99,8 @@ static bool pass_output(struct session *s)
 
 	if (n > 0)
 		return write_all(STDOUT_FILENO, buf, (size_t)n);
-	return n < 0 && (errno == EAGAIN || errno == EINTR);
+	s->ended = n == 0 || (errno != EAGAIN && errno != EINTR);
+	return !s->ended;
 }
 
 static void talk(struct session *s)
@@ -116,6 +118,16 @@ static void talk(struct session *s)
 	}
 }
 
+/* One reader too many is sent away by a machine that still listens. */
+static bool still_listens(const char *path)
+{
+	int fd = unix_connect(path);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
 static int attach(const char *name, const char *path, struct err *e)
 {
 	struct session s = {.fd = unix_connect(path)};
@@ -131,6 +143,8 @@ static int attach(const char *name, const char *path, struct err *e)
 	talk(&s);
 	term_release();
 	close(s.fd);
+	if (s.ended && still_listens(path))
+		return err_set(e, -EBUSY, "too many are on the console of %s; leave one", name);
 	if (s.terminal)
 		fprintf(stderr, "\nsundog: %s\n",
 			s.left ? "left the console" : "the machine has ended");

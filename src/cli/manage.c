@@ -18,7 +18,7 @@ static void wait_for_machine(int fd, pid_t pid)
 {
 	char text[RUN_NAME_MAX + 2];
 	ssize_t n;
-	int status;
+	int status = EXIT_HOST << 8; /* if somebody ignores SIGCHLD, nobody knows */
 
 	do
 		n = read(fd, text, sizeof(text));
@@ -38,6 +38,7 @@ int manage_detach(struct managed *g, struct err *e)
 	pid_t pid;
 
 	g->ready_fd = -1;
+	g->taken.lock_fd = -1;
 	if (!g->detach)
 		return 0;
 	if (pipe2(fds, O_CLOEXEC))
@@ -137,7 +138,6 @@ int manage_claim(struct managed *g, struct machine_cfg *cfg, struct err *e)
 	bool socket = strcmp(spec, "socket") == 0;
 
 	g->needed = g->name || g->where || g->detach || socket;
-	g->taken.lock_fd = -1;
 	cfg->console = spec;
 	if (g->detach && strcmp(spec, "stdio") == 0)
 		return err_set(e, -EINVAL,

@@ -2,7 +2,10 @@
 /* vmdo.c - pause, resume, reset, stop, hotplug, unplug: a machine told to do something. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
+#include "cli/config.h"
 #include "cli/vm.h"
 #include "sundog/err.h"
 #include "sundog/opts.h"
@@ -34,13 +37,39 @@ static int reset_main(int argc, char **argv)
 	return do_plain(&command_reset, argc, argv);
 }
 
+/* The machine may be in another folder, so that a relative path says something else there. */
+static json_t *plug_args(const char *spec, struct err *e)
+{
+	static const char disk[] = "disk=";
+	const struct option *o = option_find(command_run.options, "disk", strlen("disk"));
+	char *cwd = getcwd(NULL, 0), *dir = NULL, *path = NULL;
+	json_t *args = NULL;
+
+	err_set(e, -EINVAL, "%s is not UTF-8 text; rename the file", spec);
+	if (strncmp(spec, disk, strlen(disk)) != 0)
+		args = json_pack("{s:s}", "spec", spec);
+	else if (!cwd)
+		err_set(e, -errno, "the current folder has no name; change to another");
+	else if (asprintf(&dir, "%s/", cwd) >= 0 &&
+		 (path = config_resolve(o, dir, spec + strlen(disk))))
+		args = json_pack("{s:s+}", "spec", disk, path);
+	free(cwd);
+	free(dir);
+	free(path);
+	return args;
+}
+
 static int hotplug_main(int argc, char **argv)
 {
 	struct vm_args a = {0};
+	struct err e;
+	json_t *args;
 	int status;
 
-	if (vm_parse(&command_hotplug, argc, argv, 2, &a, &status))
-		status = vm_do(&a, "device_add", json_pack("{s:s}", "spec", a.rest.items[1]));
+	if (vm_parse(&command_hotplug, argc, argv, 2, &a, &status)) {
+		args = plug_args(a.rest.items[1], &e);
+		status = args ? vm_do(&a, "device_add", args) : err_report(&e);
+	}
 	return vm_done(&a, status);
 }
 

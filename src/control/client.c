@@ -71,10 +71,21 @@ static int connect_path(const char *path, struct err *e)
 	return fd;
 }
 
+/* Set *e to what an answer says that went wrong. */
+static int take_error(json_t *answer, struct err *e)
+{
+	const char *code = "failed", *message = "the machine's answer makes no sense";
+
+	json_unpack(answer, "{s:{s:s,s:s}}", "error", "code", &code, "message", &message);
+	return err_set(e, control_code(code), "%s", message);
+}
+
 static int check_greeting(json_t *greeting, struct err *e)
 {
 	int protocol = -1;
 
+	if (json_object_get(greeting, "error"))
+		return take_error(greeting, e); /* too many clients */
 	if (json_unpack(greeting, "{s:{s:i}}", "sundog", "protocol", &protocol))
 		return err_set(e, -EPROTO, "this is no machine of Sundog's; name another");
 	if (protocol != CONTROL_PROTOCOL)
@@ -223,13 +234,10 @@ static int send_request(struct control_client *c, const char *command, json_t *a
 static json_t *take_reply(json_t *reply, struct err *e)
 {
 	json_t *ret = json_object_get(reply, "return");
-	const char *code = "failed", *message = "the machine's answer makes no sense";
 
 	json_incref(ret);
-	if (!ret) {
-		json_unpack(reply, "{s:{s:s,s:s}}", "error", "code", &code, "message", &message);
-		err_set(e, control_code(code), "%s", message);
-	}
+	if (!ret)
+		take_error(reply, e);
 	json_decref(reply);
 	return ret;
 }

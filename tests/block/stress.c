@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "block/scatter.h"
@@ -447,6 +448,51 @@ static void abandon_all(const char *dir)
 	printf("abandon: fine\n");
 }
 
+/* A disk that gets smaller while requests wait for a throttle: they must not reach behind it. */
+static void shrink(const char *dir)
+{
+	struct blk_cfg cfg = {.format = "raw", .limits.iops = 10};
+	static struct loose l[ABANDONED];
+	struct device dev = {.machine = &t.m};
+	char path[4096];
+	unsigned left = 1;
+	struct stat st;
+	struct err e;
+	pthread_t loop;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/shrink-%d.img", dir, (int)getpid());
+	fd = open(path, O_CREAT | O_TRUNC | O_RDWR, 0600);
+	check(fd >= 0 && ftruncate(fd, ABANDONED * 4096) == 0);
+	cfg.file = path;
+	lock_init(&dev.lock, LOCK_DEVICE, "user");
+	machine_begin();
+	t.blk = blk_open(&cfg, &e);
+	check(t.blk);
+	blk_add(&t.m, t.blk);
+	submit_loose(t.blk, &dev, l);
+	blk_drain(t.blk);
+	check(blk_resize(t.blk, 4096, &e) == 0);
+	pthread_create(&loop, NULL, run_loop, NULL);
+	while (left) {
+		usleep(1000);
+		lock(&dev.lock);
+		left = ABANDONED - count_loose(l, 0) - count_loose(l, -EINVAL);
+		unlock(&dev.lock);
+	}
+	loop_stop(t.m.loop, 0);
+	pthread_join(loop, NULL);
+	check(count_loose(l, -EINVAL) > 0);
+	check(fstat(fd, &st) == 0 && st.st_size == 4096);
+	blk_remove(&t.m, t.blk);
+	check(blk_close(t.blk, &e) == 0);
+	machine_end();
+	lock_destroy(&dev.lock);
+	close(fd);
+	unlink(path);
+	printf("shrink: fine\n");
+}
+
 static const struct stress_case {
 	const char *name, *format;
 	bool threads, direct;
@@ -501,6 +547,7 @@ int main(int argc, char **argv)
 			dir = argv[i + 1];
 	}
 	abandon_all(dir);
+	shrink(dir);
 	for (unsigned k = 0; k < ARRAY_SIZE(cases); k++) {
 		bool wanted = i == argc;
 

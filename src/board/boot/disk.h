@@ -27,8 +27,9 @@ struct disk_found {
 	char root[DISK_ROOT_MAX]; /* "root=..." and the like, as a boot loader entry has it */
 	char root_uuid[48];	  /* of the root file system; "": unknown */
 	char root_partuuid[48];	  /* "": unknown, or no partitions */
-	bool has_root;
-	bool dirty; /* the file system was not unmounted */
+	/* Not bool, since a hostile reader may say any byte. */
+	u8 has_root;
+	u8 dirty; /* the file system was not unmounted */
 };
 
 /* disk_find.c: looks, and copies both files to the sinks.  -ENOEXEC, -ENOENT and the like. */

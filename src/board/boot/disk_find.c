@@ -409,7 +409,7 @@ int disk_find(const struct fs_source *src, struct disk_found *found, const struc
 	if (r)
 		goto out;
 	root = find_root(s);
-	found->has_root = root;
+	found->has_root = root != NULL;
 	if (root)
 		snprintf(found->root_partuuid, sizeof(found->root_partuuid), "%s", root->uuid);
 	r = root ? try_part(s, root, true, to, e) : 1;

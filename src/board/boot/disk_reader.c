@@ -276,15 +276,16 @@ static int serve_one(const struct fs_source *s, int sock, const struct question 
 	return rc ? 0 : write_all(sock, buf, q->len);
 }
 
-/* Until the child has said what it found; -EIO: it ended before that, or says nothing. */
-static int serve(const struct fs_source *s, int sock, struct answer *a)
+/* Until the child has said what it found; -EIO: it ended before that, or says or hears nothing. */
+static int serve(const struct fs_source *s, int sock, unsigned patience_s, struct answer *a)
 {
-	const struct timeval silence = {.tv_sec = MAX_SILENCE};
+	const struct timeval silence = {.tv_sec = patience_s};
 	u8 *buf = malloc(MAX_READ);
 	struct question q;
 	int r = buf ? 0 : -ENOMEM;
 
-	if (setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &silence, sizeof(silence)))
+	if (setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &silence, sizeof(silence)) ||
+	    setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &silence, sizeof(silence)))
 		r = -errno;
 	while (r == 0) {
 		r = read_all(sock, &q, sizeof(q));
@@ -311,7 +312,7 @@ static int talk(const struct fs_source *s, int socks[2], const int fds[2], struc
 		run_child(s->size, socks[1], fds[0], fds[1]);
 	close(socks[1]);
 	socks[1] = -1;
-	r = serve(s, socks[0], a);
+	r = serve(s, socks[0], MAX_SILENCE, a);
 	if (r)
 		kill(child, SIGKILL);
 	while (waitpid(child, &status, 0) < 0 && errno == EINTR)

@@ -86,7 +86,7 @@ static int served(const void *bytes, size_t len, struct answer *a)
 
 	CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, socks) == 0);
 	CHECK(write(socks[1], bytes, len) == (ssize_t)len && shutdown(socks[1], SHUT_WR) == 0);
-	r = serve(&s, socks[0], a);
+	r = serve(&s, socks[0], MAX_SILENCE, a);
 	close(socks[0]);
 	close(socks[1]);
 	return r;
@@ -115,10 +115,26 @@ static void test_lies(void)
 	CHECK(served(&talk, offsetof(typeof(talk), a) + sizeof(a) - 1, &a) == -EIO);
 }
 
+/* One that asks and asks, and takes no answer. */
+static void test_deaf(void)
+{
+	const struct fs_source s = {MAX_READ, zeroes};
+	const struct question q[4] = {{.len = MAX_READ}, {.len = MAX_READ}};
+	struct answer a;
+	int socks[2];
+
+	CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, socks) == 0);
+	CHECK(write(socks[1], q, sizeof(q)) == sizeof(q));
+	CHECK(serve(&s, socks[0], 1, &a) == -EIO);
+	close(socks[0]);
+	close(socks[1]);
+}
+
 int main(void)
 {
 	signal(SIGPIPE, SIG_IGN);
 	test_confined();
 	test_lies();
+	test_deaf();
 	return 0;
 }
