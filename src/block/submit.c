@@ -425,15 +425,26 @@ void blk_op_done(struct blk_core *c, struct blk_io *op, int res)
 	leave_flight(c);
 }
 
-/* One that has waited; holding nothing. */
+static int check(const struct blk *b, const struct blk_req *req)
+{
+	if (!range_fits(req->offset, req->len, b->size))
+		return -EINVAL;
+	return b->read_only && req->op != BLK_READ && req->op != BLK_FLUSH ? -EROFS : 0;
+}
+
+/* One that has waited; holding nothing.  The disk may have shrunk meanwhile. */
 static void start_again(struct blk_core *c, struct blk_req *req)
 {
-	int r;
+	int r = check(c->blk, req);
 
 	enter_flight(c);
-	r = start(c, req);
-	if (r != BLK_PENDING)
-		finish(c, req, r);
+	if (r) {
+		give_back(req, r);
+	} else {
+		r = start(c, req);
+		if (r != BLK_PENDING)
+			finish(c, req, r);
+	}
 	leave_flight(c);
 }
 
@@ -522,12 +533,10 @@ static void on_timer(struct timer *t)
 int blk_submit(struct blk *b, struct blk_req *req)
 {
 	struct blk_core *c = b->core;
-	int r = 0;
+	int r = check(b, req);
 
-	if (!range_fits(req->offset, req->len, b->size))
-		return -EINVAL;
-	if (b->read_only && req->op != BLK_READ && req->op != BLK_FLUSH)
-		return -EROFS;
+	if (r)
+		return r;
 	req->priv.blk = b;
 	if (c->throttle.on && c->machine && must_wait(c, req))
 		return BLK_PENDING;
