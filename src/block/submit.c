@@ -425,10 +425,17 @@ void blk_op_done(struct blk_core *c, struct blk_io *op, int res)
 	leave_flight(c);
 }
 
-/* One that has waited; holding nothing. */
+static int check(const struct blk *b, const struct blk_req *req)
+{
+	if (!range_fits(req->offset, req->len, b->size))
+		return -EINVAL;
+	return b->read_only && req->op != BLK_READ && req->op != BLK_FLUSH ? -EROFS : 0;
+}
+
+/* One that has waited; holding nothing.  The disk may have shrunk meanwhile. */
 static void start_again(struct blk_core *c, struct blk_req *req)
 {
-	int r;
+	int r = check(c->blk, req);
 
 	/* The disk may have become smaller meanwhile. */
 	if (!range_fits(req->offset, req->len, c->blk->size)) {
@@ -436,9 +443,13 @@ static void start_again(struct blk_core *c, struct blk_req *req)
 		return;
 	}
 	enter_flight(c);
-	r = start(c, req);
-	if (r != BLK_PENDING)
-		finish(c, req, r);
+	if (r) {
+		give_back(req, r);
+	} else {
+		r = start(c, req);
+		if (r != BLK_PENDING)
+			finish(c, req, r);
+	}
 	leave_flight(c);
 }
 
@@ -527,12 +538,10 @@ static void on_timer(struct timer *t)
 int blk_submit(struct blk *b, struct blk_req *req)
 {
 	struct blk_core *c = b->core;
-	int r = 0;
+	int r = check(b, req);
 
-	if (!range_fits(req->offset, req->len, b->size))
-		return -EINVAL;
-	if (b->read_only && req->op != BLK_READ && req->op != BLK_FLUSH)
-		return -EROFS;
+	if (r)
+		return r;
 	req->priv.blk = b;
 	if (c->throttle.on && c->machine && must_wait(c, req))
 		return BLK_PENDING;

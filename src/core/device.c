@@ -123,6 +123,15 @@ static void reset_device(struct device *dev)
 	unlock(&dev->lock);
 }
 
+/* A handler may still run that was entered before the regions were unmapped. */
+static void wait_for_accesses(struct machine *m)
+{
+	if (m->mem)
+		as_synchronize(m->mem);
+	if (m->pio)
+		as_synchronize(m->pio);
+}
+
 struct device *device_add(struct machine *m, const struct opts *o, struct err *e)
 {
 	const struct device_type *type = find_type(opts_type(o), e);
@@ -148,6 +157,7 @@ struct device *device_add(struct machine *m, const struct opts *o, struct err *e
 		goto fail;
 	if (type->realize && type->realize(dev, e)) {
 		err_prefix(e, "%s: ", dev->id);
+		wait_for_accesses(m);
 		goto fail;
 	}
 	link_device(m, dev);
@@ -162,16 +172,10 @@ void device_del(struct device *dev)
 {
 	struct machine *m = dev->machine;
 
-	if (dev->type->quiesce)
-		dev->type->quiesce(dev);
 	unlink_device(m, dev);
 	if (dev->type->unrealize)
 		dev->type->unrealize(dev);
-	/* A handler may still run that was entered before the regions were unmapped. */
-	if (m->mem)
-		as_synchronize(m->mem);
-	if (m->pio)
-		as_synchronize(m->pio);
+	wait_for_accesses(m);
 	device_free(dev);
 }
 

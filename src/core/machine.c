@@ -105,11 +105,11 @@ void machine_hold_vcpu(struct vcpu *cpu, bool hold)
 /* --- pause and resume --------------------------------------------------------------------- */
 
 /* Until no device has I/O in flight that would write to guest memory. */
-static void quiesce_devices(struct machine *m)
+static void quiesce_devices(struct machine *m, bool forget)
 {
 	for (struct device *dev = m->devices; dev; dev = dev->next) {
 		if (dev->type->quiesce)
-			dev->type->quiesce(dev);
+			dev->type->quiesce(dev, forget);
 	}
 }
 
@@ -121,7 +121,7 @@ static bool come_to_rest(struct machine *m)
 	trace_machine_state("pause");
 	machine_stop_vcpus(m);
 	loop_hold(m->loop, true);
-	quiesce_devices(m);
+	quiesce_devices(m, false);
 	clock_pause(m);
 	atomic_store(&m->state, MACHINE_PAUSED);
 	return true;
@@ -233,6 +233,11 @@ int machine_reset_now(struct machine *m, struct err *e)
 {
 	trace_machine_state("reset");
 	device_reset_all(m);
+	/*
+	 * A read that is late must not land in what the next boot loads, nor a write on what it
+	 * writes.  After the reset: before, what is done lets devices take more from their queues.
+	 */
+	quiesce_devices(m, true);
 	for (unsigned i = 0; i < m->nr_vcpus; i++) {
 		struct vcpu *cpu = m->vcpus[i];
 
@@ -262,8 +267,6 @@ static void do_reset(struct machine *m)
 		return;
 	}
 	machine_stop_vcpus(m);
-	/* A read that is late must not land in what the next boot loads. */
-	quiesce_devices(m);
 	if (machine_reset_now(m, &e)) {
 		fprintf(stderr, "sundog: cannot reset the machine: %s\n", e.msg);
 		machine_request_shutdown(m, e.code == -ENOEXEC ? EXIT_INPUT : EXIT_HOST);

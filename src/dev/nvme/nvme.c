@@ -390,6 +390,15 @@ static int nvme_realize(struct device *dev, struct err *e)
 	return rc;
 }
 
+static void nvme_quiesce(struct device *dev, bool forget)
+{
+	struct blk *disk = ((struct nvme *)dev)->disk;
+
+	if (forget)
+		blk_cancel_waiting(disk, dev);
+	blk_drain(disk);
+}
+
 static void nvme_unrealize(struct device *dev)
 {
 	struct nvme *n = (struct nvme *)dev;
@@ -400,8 +409,7 @@ static void nvme_unrealize(struct device *dev)
 	stop(n);
 	unlock(&dev->lock);
 	loop_cancel(dev->machine->loop, &n->more);
-	blk_cancel_waiting(n->disk, dev);
-	blk_drain(n->disk);
+	nvme_quiesce(dev, true);
 	blk_release(n->disk, &n->user);
 	nvme_pool_free(n);
 }
@@ -416,11 +424,6 @@ static void nvme_reset(struct device *dev)
 	n->csts = n->inflight ? n->csts & CSTS_RDY : 0;
 	msix_reset(&n->msix);
 	pci_reset(&n->pci);
-}
-
-static void nvme_quiesce(struct device *dev)
-{
-	blk_drain(((struct nvme *)dev)->disk);
 }
 
 static bool is_queue(bool on, u32 size, u32 head, u32 tail)

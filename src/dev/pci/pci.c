@@ -342,6 +342,7 @@ void pci_reset(struct pci_dev *p)
 
 void pci_post_load(struct pci_dev *p)
 {
+	p->intx_level = p->config[PCI_STATUS] & PCI_STS_INTX;
 	update_intx(p);
 	update_bars(p);
 }

@@ -97,9 +97,10 @@ struct device *pci_in_slot(struct pci_bus *bus, unsigned slot);
 void pci_reset(struct pci_dev *p); /* with its lock held */
 void pci_post_load(struct pci_dev *p);
 
+/* May it touch memory?  Never once it is off the bus, whatever a late access writes. */
 static inline bool pci_is_master(const struct pci_dev *p)
 {
-	return p->config[PCI_COMMAND] & PCI_CMD_MASTER;
+	return p->bus && p->config[PCI_COMMAND] & PCI_CMD_MASTER;
 }
 
 void pci_set_intx(struct pci_dev *p, bool level);

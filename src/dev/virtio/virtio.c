@@ -92,8 +92,7 @@ void virtio_fail(struct virtio *v, const char *why)
 	if (v->status & VIRTIO_NEEDS_RESET)
 		return;
 	v->status |= VIRTIO_NEEDS_RESET;
-	if (v->status & VIRTIO_DRIVER_OK)
-		virtio_config_changed(v);
+	virtio_config_changed(v);
 }
 
 int virtio_pop(struct virtio *v, struct virtqueue *q, struct vq_chain *c)
@@ -119,7 +118,9 @@ void virtio_flush(struct virtio *v, struct virtqueue *q)
 void virtio_config_changed(struct virtio *v)
 {
 	v->generation++;
-	virtio_interrupt(v, v->config_vector, VIRTIO_ISR_CONFIG);
+	/* "The device MUST NOT send ... before setting DRIVER_OK": nobody would take it away. */
+	if (v->status & VIRTIO_DRIVER_OK)
+		virtio_interrupt(v, v->config_vector, VIRTIO_ISR_CONFIG);
 }
 
 /* --- what the driver does ---------------------------------------------------------------- */

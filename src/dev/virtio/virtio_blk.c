@@ -490,14 +490,22 @@ static int vblk_realize(struct device *dev, struct err *e)
 	return rc;
 }
 
+static void vblk_quiesce(struct device *dev, bool forget)
+{
+	struct blk *disk = ((struct vblk *)dev)->disk;
+
+	if (forget)
+		blk_cancel_waiting(disk, dev);
+	blk_drain(disk);
+}
+
 static void vblk_unrealize(struct device *dev)
 {
 	struct vblk *d = (struct vblk *)dev;
 
 	virtio_unrealize(&d->virtio);
 	loop_cancel(dev->machine->loop, &d->more);
-	blk_cancel_waiting(d->disk, dev);
-	blk_drain(d->disk);
+	vblk_quiesce(dev, true);
 	blk_release(d->disk, &d->user);
 	free_pools(d);
 }
@@ -508,11 +516,6 @@ static void vblk_reset(struct device *dev)
 
 	virtio_reset(&d->virtio);
 	fill_config(d);
-}
-
-static void vblk_quiesce(struct device *dev)
-{
-	blk_drain(((struct vblk *)dev)->disk);
 }
 
 static int vblk_post_load(struct device *dev, struct err *e)

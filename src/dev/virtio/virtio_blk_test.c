@@ -9,6 +9,7 @@
 
 #include "dev/devices.h"
 #include "dev/pci/host.h"
+#include "dev/virtio/virtio.h"
 #include "sundog/block.h"
 
 #define F_COMMON (VIRTIO_F(VERSION_1) | VIRTIO_F(INDIRECT_DESC) | VIRTIO_F(EVENT_IDX))
@@ -22,13 +23,14 @@ enum { DISK_SIZE = 1 << 20, MAX_HELD = 64, CFG = DRV_DEVICE };
 
 static struct blk {
 	u64 size;
-	bool read_only, hold;
+	bool read_only, hold, wait;
 	struct blk_user *user;
 	int error;
 	u8 data[DISK_SIZE];
-	struct blk_req *held[MAX_HELD], last;
-	unsigned nr_held, submitted;
+	struct blk_req *held[MAX_HELD], *waiting[MAX_HELD], last;
+	unsigned nr_held, nr_waiting, submitted;
 	void (*meanwhile)(void); /* what another CPU does while a request is served */
+	void (*draining)(void);	 /* ... or while somebody waits for those in flight */
 } disk;
 
 struct blk *blk_claim(struct machine *m, const char *id, struct blk_user *u, struct err *e)
@@ -90,11 +92,23 @@ int blk_submit(struct blk *b, struct blk_req *r)
 	b->submitted++;
 	if (b->meanwhile)
 		b->meanwhile();
+	if (b->wait) {
+		CHECK(b->nr_waiting < MAX_HELD);
+		b->waiting[b->nr_waiting++] = r;
+		return BLK_PENDING;
+	}
 	if (!b->hold)
 		return work(b, r);
 	CHECK(b->nr_held < MAX_HELD);
 	b->held[b->nr_held++] = r;
 	return BLK_PENDING;
+}
+
+static void give_back(struct blk_req *r, int res)
+{
+	lock(&r->owner->lock);
+	r->done(r, res);
+	unlock(&r->owner->lock);
 }
 
 /* As a worker thread does it. */
@@ -103,19 +117,22 @@ static void finish(unsigned i)
 	struct blk_req *r = disk.held[i];
 
 	disk.held[i] = disk.held[--disk.nr_held];
-	lock(&r->owner->lock);
-	r->done(r, work(&disk, r));
-	unlock(&r->owner->lock);
+	give_back(r, work(&disk, r));
 }
 
 void blk_drain(struct blk *b)
 {
-	while (b->nr_held)
+	while (b->nr_held) {
+		if (b->draining)
+			b->draining();
 		finish(0);
+	}
 }
 
 void blk_cancel_waiting(struct blk *b, struct device *owner)
 {
+	while (b->nr_waiting)
+		give_back(b->waiting[--b->nr_waiting], -ECANCELED);
 }
 
 /* --- requests ------------------------------------------------------------------------------ */
@@ -492,7 +509,12 @@ static void test_resize(struct device *dev)
 	CHECK(tb.msis == msis + 1 && tb.msi.data == 0x40);
 	CHECK(drv_read(&d, COMMON_GENERATION, 1) != gen);
 	CHECK(drv_read(&d, CFG, 4) == DISK_SIZE / 1024 && drv_read(&d, CFG + 4, 4) == 0);
+	/* A driver that is not there yet is not interrupted. */
+	device_reset_all(m);
 	disk_resize(DISK_SIZE);
+	CHECK(tb.msis == msis + 1 && !tb.level[17]);
+	drv_plug(&d, m, 1, false);
+	CHECK(drv_read(&d, CFG, 4) == DISK_SIZE / 512);
 }
 
 /* Saved, reset and loaded it goes on, with what was in a queue and what the driver has set. */
@@ -574,6 +596,94 @@ static void test_removal(void)
 	disk.hold = false;
 }
 
+/* Another CPU goes on as if the device were there ... */
+static struct device *going;
+static unsigned rounds;
+
+static void keep_asking(void)
+{
+	const struct drv d = {m, 1};
+	u32 len;
+
+	CHECK(rounds++ < 100);
+	while (drv_used(&busy_ring, &len) >= 0)
+		;
+	put(&busy_ring, rounds % 4, IN, 0, DATA, 512);
+	drv_kick(&d, 0);
+}
+
+static void late_write(unsigned off, u64 val, unsigned size)
+{
+	const struct pci_bar *bar = &((struct virtio *)going)->pci.bar[4];
+
+	bar->ops->write(bar->opaque, off, val, size);
+}
+
+/* ... or starts it anew, by accesses that found it before it went. */
+static void start_late(void)
+{
+	const struct drv_ring *r = &busy_ring;
+
+	keep_asking();
+	lock(&going->lock);
+	((struct virtio *)going)->pci.config[PCI_COMMAND] |= PCI_CMD_MASTER;
+	late_write(COMMON_DRIVER_SELECT, 1, 4);
+	late_write(COMMON_DRIVER_FEATURES, 1, 4);
+	late_write(COMMON_STATUS, 0xf, 1);
+	late_write(COMMON_QUEUE_DESC, (u32)r->desc, 4);
+	late_write(COMMON_QUEUE_DRIVER, (u32)r->driver, 4);
+	late_write(COMMON_QUEUE_DEVICE, (u32)r->device, 4);
+	late_write(COMMON_QUEUE_ENABLE, 1, 2);
+	late_write(DRV_NOTIFY, 0, 2);
+	unlock(&going->lock);
+}
+
+static void test_removal_while_busy(void (*meanwhile)(void))
+{
+	struct drv d;
+	unsigned before;
+
+	going = tb_add(m, "virtio-blk-pci,drive=d0");
+	d = start(&busy_ring, false, 0);
+	disk.hold = true;
+	for (unsigned n = 0; n < 3; n++)
+		CHECK(put(&busy_ring, n, IN, n, DATA, 512) >= 0);
+	drv_kick(&d, 0);
+	before = disk.submitted;
+	rounds = 0;
+	disk.draining = meanwhile;
+	device_del(going);
+	CHECK(disk.nr_held == 0 && disk.submitted == before && rounds == 3);
+	disk.hold = false;
+	disk.draining = NULL;
+}
+
+/* What waits for its turn while the machine is reset never gets it. */
+static void test_reset_while_waiting(void)
+{
+	static struct drv_ring r;
+	struct device *dev = tb_add(m, "virtio-blk-pci,drive=d0,queue-size=4");
+	struct drv d;
+
+	drv_plug(&d, m, 1, true);
+	CHECK(drv_negotiate(&d, F_COMMON));
+	drv_ring_init(&r, m, false, true, 4, RING);
+	drv_enable(&d, 0, &r);
+	drv_go(&d);
+	disk.wait = true;
+	for (unsigned n = 0; n < 4; n++)
+		CHECK(put(&r, 1, IN, 0, DATA, 512) >= 0);
+	drv_kick(&d, 0);
+	CHECK(disk.nr_waiting == 4);
+	device_reset_all(m);
+	dev->type->quiesce(dev, false);
+	CHECK(disk.nr_waiting == 4);
+	dev->type->quiesce(dev, true);
+	CHECK(disk.nr_waiting == 0 && tb_ram[STATUS + 1] == 0xee && drv_used(&r, &(u32){0}) < 0);
+	disk.wait = false;
+	device_del(dev);
+}
+
 int main(void)
 {
 	struct device *dev;
@@ -607,6 +717,9 @@ int main(void)
 	device_del(dev);
 	test_read_only();
 	test_removal();
+	test_removal_while_busy(keep_asking);
+	test_removal_while_busy(start_late);
+	test_reset_while_waiting();
 	tb_free(m);
 	return 0;
 }

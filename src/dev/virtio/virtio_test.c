@@ -155,6 +155,24 @@ static void test_intx(void)
 	CHECK(!tb.level[INTX_PIN]);
 }
 
+/* An interrupt that nobody has taken yet is there again where the machine goes on. */
+static void test_intx_state(void)
+{
+	static struct drv_ring r;
+	struct drv d = start(&r, false, false);
+	struct buf saved = {0};
+	struct err e = {0};
+
+	ask(&d, &r, 16);
+	CHECK(device_save(rng, &saved) == 0);
+	device_reset_all(m);
+	CHECK(!tb.level[INTX_PIN]);
+	CHECK(device_load(rng, &saved, &e) == 0);
+	CHECK(tb.level[INTX_PIN]);
+	CHECK(drv_read(&d, 0x1000, 1) == VIRTIO_ISR_QUEUE && !tb.level[INTX_PIN]);
+	buf_destroy(&saved);
+}
+
 static void test_needs_reset(void)
 {
 	static struct drv_ring r;
@@ -336,6 +354,8 @@ int main(void)
 	test_msix(false);
 	device_reset_all(m); /* MSI-X is off */
 	test_intx();
+	device_reset_all(m);
+	test_intx_state();
 	test_needs_reset();
 	test_queue_reset();
 	test_no_master();
