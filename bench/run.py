@@ -20,6 +20,7 @@ import threading
 import time
 from dataclasses import dataclass
 
+import distro
 import img
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -38,6 +39,9 @@ CLASSES = [name for names in KINDS.values() for name in names]
 DISK = ['disk4k', 'disk4kdeep', 'disk4kdirect', 'disk1m']
 DISK_BLOCKS = 32768  # of 4 KiB; bench/guest/disk.c knows what is in them
 DISK_MODULES = 'virtio_pci,virtio_blk'
+# What has a table of its own.
+WHOLE = {'login': distro, 'convert': img}
+ALL = CLASSES + PROGRAMS + DISK + list(WHOLE)
 OUTPUT = re.compile(r'^bench: output of (\w+): (\w+)$')
 RESULT = re.compile(r'^(\w+): ([0-9.]+) ns per [\w ]+$')
 CLOCK = re.compile(r'^bench: clock (\d+)$')
@@ -429,34 +433,34 @@ def main():
     p.add_argument('--quick', action='store_true', help='one round, three repeats')
     p.add_argument('--repeats', type=int, default=7, help='of each class in one run')
     p.add_argument('--only', type=lambda s: s.split(','), default=[], metavar='CLASS,...',
-                   help='of ' + ', '.join(CLASSES + PROGRAMS + DISK))
+                   help='of ' + ', '.join(ALL))
     p.add_argument('--engine', action='append', help='only this one; may be repeated')
     p.add_argument('--no-pin', action='store_true', help='leave the vCPU threads to the host')
-    p.add_argument('--images', action='store_true', help='only conversions of disk images')
     p.add_argument('--json', action='store_true', help='print medians as JSON')
     opts = p.parse_args()
-    unknown = [n for n in opts.only if n not in CLASSES + PROGRAMS + DISK]
+    unknown = [n for n in opts.only if n not in ALL]
     if unknown:
-        p.error(f'no class {unknown[0]}; there are {", ".join(CLASSES + PROGRAMS + DISK)}')
-    opts.classes = [n for n in CLASSES if not opts.only or n in opts.only]
-    opts.programs = [n for n in PROGRAMS if not opts.only or n in opts.only]
-    opts.disk = [n for n in DISK if not opts.only or n in opts.only]
+        p.error(f'no class {unknown[0]}; there are {", ".join(ALL)}')
+    opts.classes, opts.programs, opts.disk, whole = (
+        [n for n in names if not opts.only or n in opts.only]
+        for names in (CLASSES, PROGRAMS, DISK, WHOLE))
     if opts.quick:
         opts.rounds, opts.repeats = 1, 3
-    medians = converted = {}
-    if not opts.images:
+    medians, others = {}, {}
+    if opts.classes or opts.programs or opts.disk:
         with tempfile.TemporaryDirectory() as tmp:
             medians = measure(opts, list(machines(opts, make_images(opts, tmp))))
-    if not opts.only:
+    for name in whole:
         with tempfile.TemporaryDirectory(dir='/var/tmp') as tmp:  # a disk, not memory
-            converted = img.measure(opts.build, opts.rounds, tmp, progress)
+            others[name] = WHOLE[name].measure(opts.build, opts.rounds, tmp, progress)
     if opts.json:
-        json.dump({**medians, 'convert': converted}, sys.stdout, indent=1)
+        json.dump({**medians, **others}, sys.stdout, indent=1)
         print()
-    else:
-        if medians:
-            table(medians, sys.stdout)
-        img.table(converted, sys.stdout)
+        return 0
+    if medians:
+        table(medians, sys.stdout)
+    for name, found in others.items():
+        WHOLE[name].table(found, sys.stdout)
     return 0
 
 

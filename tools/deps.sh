@@ -16,7 +16,7 @@ build) want="$build" ;;
 run) want="$build $guest" ;;
 distro) want="$distro" ;;
 check | fuzz) want="$build $guest $distro $tests" ;;
-bench) want="$build $guest python3 qemu-system-x86 qemu-utils mmdebstrap xz-utils bzip2" ;;
+bench) want="$build $guest $distro python3 qemu-system-x86 qemu-utils xz-utils bzip2" ;;
 *) echo "usage: $0 build|run|distro|check|fuzz|bench" >&2; exit 2 ;;
 esac
 
