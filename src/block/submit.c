@@ -437,11 +437,6 @@ static void start_again(struct blk_core *c, struct blk_req *req)
 {
 	int r = check(c->blk, req);
 
-	/* The disk may have become smaller meanwhile. */
-	if (!range_fits(req->offset, req->len, c->blk->size)) {
-		give_back(req, -EINVAL);
-		return;
-	}
 	enter_flight(c);
 	if (r) {
 		give_back(req, r);

@@ -430,31 +430,6 @@ static void abandon(const char *file, const char *format, u64 iops, unsigned roo
 	lock_destroy(&dev.lock);
 }
 
-/* A disk that shrinks while requests wait to be written behind its new end. */
-static void shrink(const char *file)
-{
-	struct blk_cfg cfg = {.file = file, .format = "raw", .limits.iops = ABANDONED / 2};
-	static struct loose l[ABANDONED];
-	struct device dev = {.machine = &t.m};
-	struct err e;
-
-	lock_init(&dev.lock, LOCK_DEVICE, "user");
-	machine_begin();
-	t.blk = blk_open(&cfg, &e);
-	check(t.blk);
-	blk_add(&t.m, t.blk);
-	submit_loose(t.blk, &dev, l);
-	blk_drain(t.blk);
-	check(blk_resize(t.blk, 4096, &e) == 0);
-	while (count_loose(l, 0) + count_loose(l, -EINVAL) < ABANDONED)
-		loop_step(t.m.loop);
-	check(count_loose(l, -EINVAL) > 5 && blk_size(t.blk) == 4096);
-	blk_remove(&t.m, t.blk);
-	check(blk_close(t.blk, &e) == 0);
-	machine_end();
-	lock_destroy(&dev.lock);
-}
-
 static void abandon_all(const char *dir)
 {
 	char path[4096];
@@ -469,7 +444,6 @@ static void abandon_all(const char *dir)
 	abandon(path, "scatter", 0, 3, true);
 	abandon(path, "scatter", 0, 3, false);
 	abandon(path, "scatter", 0, ABANDONED, false);
-	shrink(path);
 	unlink(path);
 	printf("abandon: fine\n");
 }
