@@ -183,6 +183,19 @@ def test_snapshots(b):
         b.check('c.qcow2')
 
 
+def test_no_snapshot(b):
+    """One that cannot be made leaves the image as it was, without leaks."""
+    b.img('create', 'a.qcow2', SIZE, 'refcount_bits=1')
+    b.img('a.qcow2', 'write', 0, '1M', 3)
+    out = b.img('a.qcow2', 'snapshot', 'one', ok=(1,))
+    if 'refcount_bits' not in out:
+        raise Failure(out)
+    b.check('a.qcow2')
+    b.img('a.qcow2', 'write', 0, '2M', 4)
+    b.check('a.qcow2')
+    b.io('a.qcow2', 'read -P 4 0 2M')
+
+
 def test_long_tables(b):
     """L1 tables longer than what one refcount block counts, which have to lie in one piece."""
     for options in ['', 'refcount_bits=64', 'lazy=1']:

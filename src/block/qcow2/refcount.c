@@ -372,7 +372,7 @@ int q_rc_add(struct qcow *q, u64 cluster, u64 nr, int delta)
 
 		if (r)
 			return r;
-		if (delta < 0 && val == 0)
+		if (val == 0)
 			return q_corrupt(q, "a cluster in use counts as free",
 					 (cluster + i) << q->cluster_bits);
 		if (delta > 0 && val >= q_rc_max(q->refcount_order))
