@@ -159,6 +159,11 @@ def test_compressed(b):
         b.same('c.qcow2', 'a.raw')
         b.img('c.qcow2', 'model', 4, 100 * b.scale, 'f')
         b.check('c.qcow2')
+    b.img('create', 'd.qcow2', SIZE)  # other bytes where those were that were read last
+    again = ['compress', 0, '64K', 6, 'read', 0, '4K', 6, 'discard', 0, '64K', 'flush']
+    b.img('d.qcow2', 'compress', 0, '64K', 5, 'read', 0, '4K', 5, 'discard', 0, '64K', 'flush',
+          *again, 'compress', 0, '64K', 7, 'read', '4K', '4K', 7)
+    b.check('d.qcow2')
 
 
 def test_snapshots(b):

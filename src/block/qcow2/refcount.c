@@ -361,6 +361,8 @@ int q_rc_set(struct qcow *q, u64 cluster, u64 val)
 		q->free_hint = cluster;
 	if (val == 0 && q->packed >> q->cluster_bits == cluster)
 		q->packed = 0;
+	if (val == 0)
+		q_unpacked_forget(q, cluster);
 	return 0;
 }
 
