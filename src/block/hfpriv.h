@@ -18,6 +18,7 @@ struct hostfile {
 	u32 align, mem_align, bounce_align; /* what O_DIRECT wants; 1 without */
 	pthread_rwlock_t blocks; /* O_DIRECT: held to write by writers of parts of them */
 	_Atomic bool no_nowait;	 /* the file system has no RWF_NOWAIT */
+	_Atomic bool lost;	 /* a sync has failed: bytes that counted as written are gone */
 	struct blk_log *log;
 };
 

@@ -281,6 +281,8 @@ int hf_pwritev_dsync(struct hostfile *f, u64 off, const struct iovec *iov, unsig
 	if (f->flags & HF_UNSAFE)
 		return hf_pwritev(f, off, iov, n);
 	r = write_one_by_one(f, off, iov, n, RWF_DSYNC);
+	if (r)
+		hf_dsync_failed(f, r);
 	return r || !f->log ? r : log_write(f->log, off, iov, n, true);
 }
 
@@ -318,18 +320,33 @@ bool hf_takes_async(const struct hostfile *f, u64 off, const struct iovec *iov, 
 
 /* --- everything but bytes --------------------------------------------------------------------- */
 
+void hf_dsync_failed(struct hostfile *f, int r)
+{
+	/* No room is most likely the write's own trouble. */
+	if (r != -ENOSPC && r != -EDQUOT && !(f->flags & HF_DIRECT))
+		atomic_store(&f->lost, true);
+}
+
+/*
+ * The host says once that it could not write its page cache back, and then counts those pages
+ * as written: the next sync would find nothing wrong.
+ */
 int hf_sync(struct hostfile *f)
 {
+	int r;
+
 	if (f->flags & HF_UNSAFE)
 		return 0;
 	/* Recorded first: what completes meanwhile is not covered. */
-	if (f->log) {
-		int r = log_sync(f->log);
-
-		if (r)
-			return r;
+	r = f->log ? log_sync(f->log) : 0;
+	if (r == 0 && fdatasync(f->fd)) {
+		r = -errno;
+		if (!(f->flags & HF_DIRECT))
+			atomic_store(&f->lost, true);
+	} else if (r == 0 && atomic_load(&f->lost)) {
+		r = -EIO;
 	}
-	return fdatasync(f->fd) ? -errno : 0;
+	return r;
 }
 
 static int fallocate_all(struct hostfile *f, int mode, u64 off, u64 len)

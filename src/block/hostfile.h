@@ -48,7 +48,10 @@ int hf_pwritev(struct hostfile *f, u64 off, const struct iovec *iov, unsigned n)
 int hf_pwritev_dsync(struct hostfile *f, u64 off, const struct iovec *iov, unsigned n) must_check;
 int hf_pread(struct hostfile *f, u64 off, void *buf, size_t len) must_check;
 int hf_pwrite(struct hostfile *f, u64 off, const void *buf, size_t len) must_check;
-/* All that was written before is on the medium. */
+/*
+ * All that was written before is on the medium.  After one that failed all fail, but with
+ * O_DIRECT: what the host's page cache has lost comes back by no further try.
+ */
 int hf_sync(struct hostfile *f) must_check;
 /*
  * Reads as zeroes from here on; unmap: and gives its space back if that is possible.  The
@@ -71,6 +74,8 @@ int hf_try_preadv(struct hostfile *f, u64 off, const struct iovec *iov, unsigned
 bool hf_takes_async(const struct hostfile *f, u64 off, const struct iovec *iov, unsigned n);
 bool hf_is_cached(const struct hostfile *f); /* by the host's page cache: no O_DIRECT */
 bool hf_is_unsafe(const struct hostfile *f);
+/* A write with RWF_DSYNC past these functions has failed, with -errno. */
+void hf_dsync_failed(struct hostfile *f, int r);
 /* What is done to the file from here on is recorded there: see log.h.  Borrowed. */
 void hf_set_log(struct hostfile *f, struct blk_log *log);
 

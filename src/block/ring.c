@@ -65,15 +65,19 @@ void blk_ring_free(struct blk_ring *r)
 	free(r);
 }
 
-/* What stays in the queue after that goes with the next. */
+/* What stays in the queue after that goes when the loop comes by. */
 static void submit_locked(struct blk_ring *r)
 {
+	const u64 one = 1;
+
 	for (int i = 0; i < TRIES && io_uring_sq_ready(&r->ring); i++) {
 		int n = io_uring_submit(&r->ring);
 
 		if (n < 0 && n != -EINTR && n != -EAGAIN && n != -EBUSY)
 			break;
 	}
+	if (io_uring_sq_ready(&r->ring))
+		(void)!write(r->watch.fd, &one, sizeof(one));
 }
 
 static struct io_uring_sqe *get_entry_locked(struct blk_ring *r)
@@ -126,6 +130,8 @@ static void complete(struct blk_core *c, struct blk_io *op, int res)
 			      : res == -EAGAIN || res == -EINTR || res == -EINVAL ||
 					res == -EOPNOTSUPP || res == -ECANCELED;
 
+	if (!again && res < 0 && op->dsync)
+		hf_dsync_failed(op->f, res);
 	if (again)
 		blk_op_queue(c, op);
 	else

@@ -7,7 +7,7 @@
  *	write OFFSET LENGTH BYTE	read OFFSET LENGTH BYTE (which must be there)
  *	zero OFFSET LENGTH		unmap OFFSET LENGTH
  *	discard OFFSET LENGTH		flush
- *	size
+ *	size				lose (a flush that must fail)
  *	random SEED COUNT		writes, zeroes and flushes all over the disk
  *	wait				says "ready" and waits for the end of standard input
  *
@@ -93,6 +93,8 @@ static int obey(struct blk *b, const char *what, struct arguments *a)
 
 	if (strcmp(what, "flush") == 0)
 		return blk_flush(b);
+	if (strcmp(what, "lose") == 0)
+		return blk_flush(b) ? 0 : -EPROTO;
 	if (strcmp(what, "size") == 0)
 		return printf("%llu\n", (unsigned long long)blk_size(b)) < 0;
 	if (strcmp(what, "wait") == 0) {

@@ -190,6 +190,12 @@ def test_faults():
     fails('read: Input/output error', BLKIO, a, 'read', 0, '4K', 0, **env, FAULTS='preadv:1:5')
     fails('flush: Input/output error', BLKIO, a, 'flush', **env, FAULTS='fdatasync:1:5')
     blkio(a + ',cache=unsafe', 'flush', **env, FAULTS='fdatasync:1:5')
+    for code in 5, 28:  # the host forgets what it could not write: trying again helps nobody
+        fails('flush: Input/output error', BLKIO, a, 'write', 0, '4K', 1, 'lose', 'flush', **env,
+              FAULTS=f'fdatasync:1:{code}:1')
+    if run(BLKIO, a + ',cache=none').returncode == 0:
+        blkio(a + ',cache=none', 'write', 0, '4K', 1, 'lose', 'flush', **env,
+              FAULTS='fdatasync:1:5:1')
 
 
 def test_full():

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * faults.c - preloaded, makes system calls on files fail: FAULTS="pwritev2:3:5 fdatasync:1:28" lets
- * the 3rd pwritev2() and all later ones fail with errno 5.  Blind to io_uring.
+ * the 3rd pwritev2() and all later ones fail with errno 5; "fdatasync:1:5:1" only one.  Blind to
+ * io_uring.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -20,11 +21,12 @@ static int fails(const char *name, _Atomic unsigned *count)
 	size_t len = strlen(name);
 
 	for (; p && *p; p += strcspn(p, " "), p += strspn(p, " ")) {
-		unsigned from, code;
+		unsigned from, code, n, most = ~0u;
 
-		if (strncmp(p, name, len) || sscanf(p + len, ":%u:%u", &from, &code) != 2)
+		if (strncmp(p, name, len) || sscanf(p + len, ":%u:%u:%u", &from, &code, &most) < 2)
 			continue;
-		if (atomic_fetch_add(count, 1) + 1 < from)
+		n = atomic_fetch_add(count, 1) + 1;
+		if (n < from || n - from >= most)
 			return 0;
 		errno = (int)code;
 		return 1;

@@ -159,6 +159,11 @@ def test_compressed(b):
         b.same('c.qcow2', 'a.raw')
         b.img('c.qcow2', 'model', 4, 100 * b.scale, 'f')
         b.check('c.qcow2')
+    b.img('create', 'd.qcow2', SIZE)  # other bytes where those were that were read last
+    again = ['compress', 0, '64K', 6, 'read', 0, '4K', 6, 'discard', 0, '64K', 'flush']
+    b.img('d.qcow2', 'compress', 0, '64K', 5, 'read', 0, '4K', 5, 'discard', 0, '64K', 'flush',
+          *again, 'compress', 0, '64K', 7, 'read', '4K', '4K', 7)
+    b.check('d.qcow2')
 
 
 def test_snapshots(b):
@@ -181,6 +186,19 @@ def test_snapshots(b):
         b.same('c.qcow2', '3.raw')
         b.img('c.qcow2', 'delete', 'three', 'model', 7, 100, 'f')
         b.check('c.qcow2')
+
+
+def test_no_snapshot(b):
+    """One that cannot be made leaves the image as it was, without leaks."""
+    b.img('create', 'a.qcow2', SIZE, 'refcount_bits=1')
+    b.img('a.qcow2', 'write', 0, '1M', 3)
+    out = b.img('a.qcow2', 'snapshot', 'one', ok=(1,))
+    if 'refcount_bits' not in out:
+        raise Failure(out)
+    b.check('a.qcow2')
+    b.img('a.qcow2', 'write', 0, '2M', 4)
+    b.check('a.qcow2')
+    b.io('a.qcow2', 'read -P 4 0 2M')
 
 
 def test_long_tables(b):

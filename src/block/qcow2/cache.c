@@ -149,7 +149,8 @@ void q_page_drop(struct qcow *q, struct qcache *c, u32 slot)
 
 /*
  * After a failed sync the host has forgotten what it could not write, so nothing that was
- * written before can be relied on: no more changes.  Lack of room is known to be harmless.
+ * written before can be relied on: no more changes.  Lack of room may be harmless; if the host's
+ * page cache has lost something by it, the next sync fails for more than that (hostfile.h).
  */
 int q_sync(struct qcow *q)
 {

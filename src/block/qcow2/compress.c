@@ -41,6 +41,57 @@ static int unzstd_cluster(u8 *to, u32 to_len, const u8 *from, u32 len)
 	return out.pos == out.size ? 0 : -EIO;
 }
 
+void q_unpacked_forget(struct qcow *q, u64 cluster)
+{
+	struct qunpacked *u = &q->unpacked;
+
+	lock(&u->lock);
+	if (u->entry && cluster >= u->first && cluster <= u->last)
+		u->entry = 0;
+	unlock(&u->lock);
+}
+
+static void copy_out(const u8 *from, const struct iovec *iov, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		memcpy(iov[i].iov_base, from, iov[i].iov_len);
+		from += iov[i].iov_len;
+	}
+}
+
+static bool read_unpacked(struct qcow *q, u64 entry, u32 at, const struct iovec *iov, unsigned n)
+{
+	struct qunpacked *u = &q->unpacked;
+	bool have;
+
+	lock(&u->lock);
+	have = u->entry == entry;
+	if (have)
+		copy_out(u->bytes + at, iov, n);
+	unlock(&u->lock);
+	return have;
+}
+
+/* Keep bytes, which is ours, for who goes on reading; returns what is to be freed for it. */
+static u8 *keep_unpacked(struct qcow *q, u64 entry, u64 host, u32 len, u8 *bytes)
+{
+	struct qunpacked *u = &q->unpacked;
+	u8 *old;
+
+	lock(&u->lock);
+	old = u->bytes;
+	u->bytes = bytes;
+	u->entry = entry;
+	u->first = host >> q->cluster_bits;
+	u->last = (host + len - 1) >> q->cluster_bits;
+	unlock(&u->lock);
+	return old;
+}
+
+/*
+ * The clusters of the entry are in use until the caller's request ends, so what is kept here
+ * is right, and is forgotten when one of them becomes free.
+ */
 int q_read_compressed(struct qcow *q, u64 entry, u64 off, const struct iovec *iov, unsigned n)
 {
 	u64 host;
@@ -48,6 +99,8 @@ int q_read_compressed(struct qcow *q, u64 entry, u64 off, const struct iovec *io
 	u8 *buf;
 	int r;
 
+	if (read_unpacked(q, entry, at, iov, n))
+		return 0;
 	q_compressed_at(q, entry, &host, &len);
 	if (host < q->cluster || host >= hf_size(q->file))
 		return q_corrupt(q, "bad compressed cluster", host);
@@ -59,9 +112,9 @@ int q_read_compressed(struct qcow *q, u64 entry, u64 off, const struct iovec *io
 		r = unzstd_cluster(buf, q->cluster, buf + q->cluster, len);
 	else if (r == 0)
 		r = inflate_cluster(buf, q->cluster, buf + q->cluster, len);
-	for (unsigned i = 0; r == 0 && i < n; i++) {
-		memcpy(iov[i].iov_base, buf + at, iov[i].iov_len);
-		at += (u32)iov[i].iov_len;
+	if (r == 0) {
+		copy_out(buf + at, iov, n);
+		buf = keep_unpacked(q, entry, host, len, buf);
 	}
 	free(buf);
 	return r;

@@ -154,6 +154,7 @@ static int qcow2_open(struct blk *b, struct err *e)
 	q->file = q->data = b->file;
 	lock_init(&q->big, LOCK_VCPU, "qcow2");
 	lock_init(&q->map, LOCK_LEAF, "qcow2 map");
+	lock_init(&q->unpacked.lock, LOCK_LEAF, "qcow2 unpacked");
 	pthread_cond_init(&q->idle, NULL);
 	r = q_header_read(q, e);
 	if (r == 0 && q->incompatible & QI_CORRUPT && writable && !b->cfg->snapshot)
@@ -237,7 +238,9 @@ static int qcow2_close(struct blk *b, struct err *e)
 	free(q->reftable);
 	free(q->l1);
 	free(q->head);
+	free(q->unpacked.bytes);
 	pthread_cond_destroy(&q->idle);
+	lock_destroy(&q->unpacked.lock);
 	lock_destroy(&q->big);
 	lock_destroy(&q->map);
 	free(q);

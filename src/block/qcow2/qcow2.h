@@ -123,6 +123,14 @@ struct qset {
 	size_t nr, room;
 };
 
+/* The compressed cluster that was read last, so that reading on does not unpack it again. */
+struct qunpacked {
+	struct lock lock; /* a leaf */
+	u64 entry;	  /* 0: none */
+	u64 first, last;  /* the host clusters it lies in */
+	u8 *bytes;
+};
+
 enum qkind { QK_BACKING, QK_ZERO, QK_DATA, QK_COMPRESSED };
 
 /* What is at a guest offset, and for how long it stays like that. */
@@ -180,6 +188,7 @@ struct qcow {
 	u64 gen, limbo_gen;
 	struct qop *ops;
 	struct qbusy *busy;
+	struct qunpacked unpacked;
 	u64 packed; /* where the next compressed cluster may go; 0: in a new one */
 	bool rb_dirty, l2_dirty;
 
@@ -282,6 +291,8 @@ int qcow2_write(struct blk *b, u64 off, const struct iovec *iov, unsigned n);
 int qcow2_discard(struct blk *b, u64 off, u64 len);
 int qcow2_zero(struct blk *b, u64 off, u64 len, bool unmap);
 int qcow2_write_compressed(struct blk *b, u64 off, const void *buf, size_t len);
+/* A host cluster is about to count as free. */
+void q_unpacked_forget(struct qcow *q, u64 cluster);
 /* With big held: until no write is filling these. */
 bool q_wait_busy(struct qcow *q, u64 first, u64 nr);
 

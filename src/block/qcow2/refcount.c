@@ -361,6 +361,8 @@ int q_rc_set(struct qcow *q, u64 cluster, u64 val)
 		q->free_hint = cluster;
 	if (val == 0 && q->packed >> q->cluster_bits == cluster)
 		q->packed = 0;
+	if (val == 0)
+		q_unpacked_forget(q, cluster);
 	return 0;
 }
 
@@ -372,7 +374,7 @@ int q_rc_add(struct qcow *q, u64 cluster, u64 nr, int delta)
 
 		if (r)
 			return r;
-		if (delta < 0 && val == 0)
+		if (val == 0)
 			return q_corrupt(q, "a cluster in use counts as free",
 					 (cluster + i) << q->cluster_bits);
 		if (delta > 0 && val >= q_rc_max(q->refcount_order))

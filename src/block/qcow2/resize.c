@@ -81,8 +81,8 @@ int q_l1_move(struct qcow *q, const u64 *l1, u32 n)
 	q->l1_off = host;
 	unlock(&q->map);
 	copy = NULL;
-	if (old_nr)
-		r = q_rc_add(q, old >> q->cluster_bits, old_nr, -1);
+	/* What cannot be given back is lost, but the table has moved. */
+	(void)!q_rc_add(q, old >> q->cluster_bits, old_nr, -1);
 out:
 	free(copy);
 	free(buf);

@@ -247,7 +247,10 @@ static int write_table(struct qcow *q, const struct qsnap *list, u32 nr)
 	q_move_meta(q, old, old ? old_nr : 0, host, q_clusters(q, len));
 	q->snaps_off = host;
 	q->snaps_bytes = len;
-	return old && old_nr ? q_rc_add(q, old >> q->cluster_bits, old_nr, -1) : 0;
+	/* What cannot be given back is lost, but the new table is there. */
+	if (old)
+		(void)!q_rc_add(q, old >> q->cluster_bits, old_nr, -1);
+	return 0;
 }
 
 /* How far a change of counts has come, so that it can be taken back. */
@@ -347,6 +350,8 @@ int q_fix_copied(struct qcow *q)
 
 		if (!host)
 			continue;
+		if (host % q->cluster || host >= q->file_end)
+			return q_corrupt(q, "bad L2 table", host);
 		r = fix_copied_l2(q, i);
 		if (r == 0)
 			r = q_rc_get(q, host >> q->cluster_bits, &refs);
@@ -385,12 +390,12 @@ static u64 next_id(const struct qcow *q)
 	return max + 1;
 }
 
-static int take(struct qcow *q, struct qsnap *s)
+/* The snapshot's own L1 table, in the file. */
+static int write_snapshot_l1(struct qcow *q, struct qsnap *s)
 {
 	size_t len = q->l1_size * 8ul;
 	u8 *l1 = malloc(len + 1);
-	struct qsnap *list;
-	int r = l1 ? begin(q) : -ENOMEM;
+	int r = l1 ? 0 : -ENOMEM;
 
 	for (u32 i = 0; r == 0 && i < q->l1_size; i++)
 		st_be64(l1 + i * 8ul, q->l1[i] & ~Q_COPIED);
@@ -398,10 +403,15 @@ static int take(struct qcow *q, struct qsnap *s)
 	if (r == 0 && len)
 		r = write_anew(q, l1, len, &s->l1_off);
 	free(l1);
-	if (r == 0)
-		r = count_l1(q, q->l1, q->l1_size, 1);
-	if (r == 0)
-		r = q_write_refcounts_locked(q);
+	return r;
+}
+
+/* All that the disk has counts once more; then the table names the snapshot. */
+static int add_snapshot(struct qcow *q, struct qsnap *s)
+{
+	struct qsnap *list;
+	int r = q_write_refcounts_locked(q);
+
 	if (r == 0)
 		r = q_fix_copied(q);
 	if (r)
@@ -413,6 +423,29 @@ static int take(struct qcow *q, struct qsnap *s)
 	list[q->nr_snaps] = *s;
 	r = write_table(q, list, q->nr_snaps + 1);
 	q->nr_snaps += r == 0;
+	return r;
+}
+
+static int take(struct qcow *q, struct qsnap *s)
+{
+	bool counted;
+	int r = begin(q);
+
+	if (r == 0)
+		r = write_snapshot_l1(q, s);
+	if (r)
+		return r;
+	r = count_l1(q, q->l1, q->l1_size, 1);
+	counted = r == 0;
+	if (r == 0)
+		r = add_snapshot(q, s);
+	/* As it was; but after a failed sync nobody knows what the file has. */
+	if (r && !q->failed) {
+		if (counted && count_l1(q, q->l1, q->l1_size, -1) == 0)
+			(void)!q_fix_copied(q);
+		(void)!q_rc_add(q, s->l1_off >> q->cluster_bits, q_clusters(q, s->l1_size * 8ull),
+				-1);
+	}
 	return r;
 }
 
@@ -450,11 +483,15 @@ int qcow2_snapshot_create(struct blk *b, const char *name, struct err *e)
 	if (r == 0)
 		r = take(q, &s);
 	unlock(&q->big);
-	if (r) {
-		snap_free(&s);
-		return fail(q, r, "make the snapshot", e);
-	}
-	return 0;
+	if (r == 0)
+		return 0;
+	snap_free(&s);
+	if (r == -EOVERFLOW)
+		return err_set(e, r,
+			       "%s: refcounts of %u bits are too narrow for another snapshot; "
+			       "convert it with more refcount_bits",
+			       hf_name(q->file), 1u << q->refcount_order);
+	return fail(q, r, "make the snapshot", e);
 }
 
 static int drop(struct qcow *q, struct qsnap *s)
@@ -519,6 +556,8 @@ static int apply(struct qcow *q, const struct qsnap *s)
 		r = q_l1_move(q, l1, n);
 		if (r)
 			q->b->size = old_size;
+		if (r && !q->failed)
+			(void)!count_l1(q, l1, n, -1);
 	}
 	free(l1);
 	if (r == 0)

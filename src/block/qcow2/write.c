@@ -260,7 +260,7 @@ static bool new_entry(const struct qcow *q, enum how how, u64 *entry, u64 *bits)
 		return false;
 	*entry = 0;
 	*bits = 0;
-	if (how == KEEP && there && e & Q_COPIED)
+	if (how == KEEP && there && (e & (Q_COPIED | Q_COMPRESSED)) == Q_COPIED)
 		*entry = e & (Q_OFFSET | Q_COPIED);
 	if (q->has_backing || *entry) {
 		if (q->ext_l2)
