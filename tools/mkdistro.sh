@@ -44,7 +44,10 @@ while [ $# -gt 0 ]; do
 		shift
 		;;
 	-*) fail "unknown option $1; see the head of $0" ;;
-	*) out=$1 ;;
+	*)
+		[ -z "$out" ] || fail "there are two files to write, $out and $1; name one"
+		out=$1
+		;;
 	esac
 	shift
 done

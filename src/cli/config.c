@@ -207,9 +207,23 @@ static void put_items(const struct option *o, const char *dir, const char *s, FI
 	}
 }
 
+/* Does a path stand in this value, and behind how many bytes? */
+static bool find_path(const struct option *o, const char *value, size_t *at)
+{
+	const char *p = o->path;
+
+	while (p) {
+		*at = strcspn(p, " ");
+		if (strncmp(value, p, *at) == 0)
+			return is_relative(value + *at);
+		p = p[*at] ? p + *at + 1 : NULL;
+	}
+	return false;
+}
+
 char *config_resolve(const struct option *o, const char *dir, const char *value)
 {
-	size_t prefix = o->path ? strlen(o->path) : 0, len = strlen(value), size;
+	size_t len = strlen(value), prefix, size;
 	size_t first = o->first ? strlen(o->first) : 0;
 	char *out = NULL;
 	FILE *f = open_memstream(&out, &size);
@@ -221,8 +235,8 @@ char *config_resolve(const struct option *o, const char *dir, const char *value)
 		value += first + 1;
 		len -= first + 1;
 	}
-	if (o->path && strncmp(value, o->path, prefix) == 0 && is_relative(value + prefix)) {
-		fputs(o->path, f);
+	if (find_path(o, value, &prefix)) {
+		fwrite(value, 1, prefix, f);
 		if (o->first)
 			put_doubled(dir, f);
 		else

@@ -31,7 +31,7 @@ static const struct option table[] = {
 	{"memory", "SIZE", "", OPTION_SIZE, AT(size)},
 	{"cpus", "N", "", OPTION_NUM, AT(num)},
 	{"kernel", "FILE", "", OPTION_STR, AT(kernel), .path = ""},
-	{"console", "WHERE", "", OPTION_STR, AT(console), .path = "file:"},
+	{"console", "WHERE", "", OPTION_STR, AT(console), .path = "file: socket:"},
 	{"control", "PATH", "", OPTION_STR, AT(control), .path = ""},
 	{"append", "TEXT", "", OPTION_STR, AT(text)},
 	{"module", "FILE", "", OPTION_LIST, AT(modules), .path = ""},
@@ -141,6 +141,12 @@ static void paths_are_relative_to_the_file(void **state)
 			    "../v,,m/a.img,overlay=on,backing=../v,,m/b,serial=s");
 	assert_string_equal(a.disks.items[2], "/d,overlay=on");
 	assert_string_equal(a.disks.items[3], "../v,,m/e,overlay=off");
+	done(&a);
+	assert_int_equal(parse(&a, "d/vm.yaml", "console: socket:s\n", &e), 0);
+	assert_string_equal(a.console, "socket:d/s");
+	done(&a);
+	assert_int_equal(parse(&a, "d/vm.yaml", "console: socket\n", &e), 0);
+	assert_string_equal(a.console, "socket");
 	done(&a);
 }
 

@@ -29,7 +29,8 @@ struct option {
 	char letter;	  /* "-f" is short for it; 0: nothing is */
 	/* The rest is for configuration files. */
 	bool only_here; /* makes sense on the command line alone */
-	/* The value begins with this, and then comes a path; NULL: there is none. */
+	/* The value begins with one of these ("a: b:", or ""), then comes a path; NULL: none does.
+	 */
 	const char *path;
 	/* The value is "FIRST,key=value...", so it may be a mapping; what FIRST is called there. */
 	const char *first;

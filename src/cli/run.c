@@ -54,7 +54,7 @@ static const struct option options[] = {
 	{"console", "WHERE",
 	 "the first serial port: stdio (default), socket (for sundog\nconsole), pty, file:PATH, "
 	 "none",
-	 OPTION_STR, CFG(console), .path = "file:"},
+	 OPTION_STR, CFG(console), .path = "file: socket:"},
 	{"name", "NAME", "what sundog ps calls the machine (default: as what it boots)", OPTION_STR,
 	 offsetof(struct run_args, managed.name)},
 	{"control", "PATH", "the control socket, instead of one by name; none: none", OPTION_STR,

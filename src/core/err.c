@@ -5,6 +5,19 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+/* Names in it may be an image's or a client's; what would command a terminal is '?'. */
+static void tame(struct err *e)
+{
+	for (u8 *p = (u8 *)e->msg; *p; p++) {
+		bool c1 = *p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0; /* U+0080 to U+009F */
+
+		if (c1)
+			p[1] = '?';
+		if (c1 || *p < ' ' || *p == 0x7f)
+			*p = '?';
+	}
+}
+
 int err_set(struct err *e, int code, const char *fmt, ...)
 {
 	va_list ap;
@@ -15,6 +28,7 @@ int err_set(struct err *e, int code, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(e->msg, sizeof(e->msg), fmt, ap);
 	va_end(ap);
+	tame(e);
 	return code;
 }
 
@@ -32,4 +46,5 @@ void err_prefix(struct err *e, const char *fmt, ...)
 	va_end(ap);
 	if (n >= 0 && (size_t)n < sizeof(e->msg))
 		snprintf(e->msg + n, sizeof(e->msg) - (size_t)n, "%s", old);
+	tame(e);
 }

@@ -133,9 +133,21 @@ static void test_err_and_trace(void)
 	check(!trace_on[TRACE_dma_read]);
 }
 
+static void test_one_line(void)
+{
+	struct err e;
+
+	err_set(&e, -EINVAL, "\x1b[31m%s",
+		"a\nb\tc\x7f \xc3\xa9 \xc2\x9b"
+		"2J \xc2");
+	err_prefix(&e, "%s: ", "\r");
+	check(strcmp(e.msg, "?: ?[31ma?b?c? \xc3\xa9 ??2J \xc2") == 0);
+}
+
 int main(void)
 {
 	test_parse();
+	test_one_line();
 	test_numbers();
 	test_nearest();
 	test_apply();
