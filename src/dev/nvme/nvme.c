@@ -306,7 +306,7 @@ static void config_written(struct pci_dev *p, unsigned off, unsigned size)
 	struct nvme *n = (struct nvme *)p;
 
 	msix_config_written(&n->msix);
-	nvme_update_intx(n);
+	nvme_run_all(n); /* it may have become a bus master */
 }
 
 static void resized(struct device *dev)
@@ -458,6 +458,8 @@ static int nvme_post_load(struct device *dev, struct err *e)
 	}
 	pci_post_load(&n->pci);
 	nvme_update_intx(n);
+	/* What had been put off when the state was saved. */
+	loop_defer(dev->machine->loop, &n->more);
 	return 0;
 }
 
