@@ -518,6 +518,9 @@ static void test_state(void)
 	CHECK(reap(&io, NULL, NULL) == 0);
 	plug();
 	CHECK(call(&io, rw(NVM_READ, 0, 1, DATA, 0)) == 0);
+	((struct nvme *)dev)->cq[1].nr_sqs--; /* it could be deleted under its submissions */
+	CHECK(nvme_type.post_load(dev, &e) == -EINVAL);
+	restart();
 	((struct nvme *)dev)->sq[1].cqid = NVME_MAX_QUEUES;
 	CHECK(nvme_type.post_load(dev, &e) == -EINVAL);
 	restart();
