@@ -10,6 +10,7 @@
 #include "sundog/err.h"
 #include "sundog/isa.h"
 #include "sundog/machine.h"
+#include "sundog/opts.h"
 
 enum { WAKES = 4000, RESET_PORT = 0x64, OFF_PORT = 0x65 };
 
@@ -209,7 +210,30 @@ static const struct engine_ops fake_engine = {
 };
 
 const struct engine_ops *const engines[] = {&fake_engine, NULL};
-const struct device_type *const device_types[] = {NULL};
+/* A device that always has something waiting, until it is reset and told to forget it. */
+static unsigned waiting_resets, forgotten;
+
+static void waiting_reset(struct device *dev)
+{
+	waiting_resets++;
+}
+
+static void waiting_quiesce(struct device *dev, bool forget)
+{
+	/* What is done before the reset could make it start more. */
+	check(!forget || waiting_resets == forgotten + 1 || waiting_resets == forgotten + 2);
+	forgotten = forget ? waiting_resets : forgotten;
+}
+
+static const struct device_type waiting_type = {
+	.name = "waiting",
+	.size = sizeof(struct device),
+	.params = (const struct param[]){{0}},
+	.reset = waiting_reset,
+	.quiesce = waiting_quiesce,
+};
+
+const struct device_type *const device_types[] = {&waiting_type, NULL};
 
 /* --- a fake board --------------------------------------------------------------------------- */
 
@@ -236,13 +260,18 @@ static struct region ports = {
 
 static int fake_build(struct machine *m, const struct machine_cfg *cfg, struct err *e)
 {
+	struct opts *o = opts_new("waiting");
+	struct device *dev = device_add(m, o, e);
+
+	opts_free(o);
 	ports.opaque = m;
-	return as_map(m->pio, &ports);
+	return dev ? as_map(m->pio, &ports) : e->code;
 }
 
 static void fake_destroy(struct machine *m)
 {
 	as_unmap(m->pio, &ports);
+	device_del_all(m);
 }
 
 static const struct board fake_board = {
@@ -264,6 +293,7 @@ static struct machine *start(enum program p, unsigned cpus, const struct machine
 	cfg.memory = 1 << 20;
 	program = p;
 	port_resets = 0;
+	waiting_resets = forgotten = 0;
 	m = machine_new(&cfg, &e);
 	check(m);
 	check(!machine_start(m, &e));
@@ -377,6 +407,8 @@ static void test_reset(void)
 	check(f->after_request == 0);
 	check(f->resets == 5); /* one at birth */
 	check(port_resets == 4);
+	check(waiting_resets == 6 &&
+	      forgotten == 6); /* two at birth: the device's and the machine's */
 	machine_free(m);
 
 	m = start(PROG_RESET, 1, &(struct machine_cfg){.no_reboot = true});

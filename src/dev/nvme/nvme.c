@@ -306,7 +306,7 @@ static void config_written(struct pci_dev *p, unsigned off, unsigned size)
 	struct nvme *n = (struct nvme *)p;
 
 	msix_config_written(&n->msix);
-	nvme_update_intx(n);
+	nvme_run_all(n); /* it may have become a bus master */
 }
 
 static void resized(struct device *dev)
@@ -431,6 +431,15 @@ static bool is_queue(bool on, u32 size, u32 head, u32 tail)
 	return !on || (size >= 2 && size <= 4096 && head < size && tail < size);
 }
 
+static u32 count_sqs(const struct nvme *n, unsigned cqid)
+{
+	u32 nr = 0;
+
+	for (unsigned i = 0; i < NVME_MAX_QUEUES; i++)
+		nr += n->sq[i].on && n->sq[i].cqid == cqid;
+	return nr;
+}
+
 /* What was saved is no more to be trusted than the guest is. */
 static bool is_sound(const struct nvme *n)
 {
@@ -444,6 +453,7 @@ static bool is_sound(const struct nvme *n)
 		sound &= is_queue(cq->on, cq->size, cq->head, cq->tail);
 		sound &= i <= n->pairs || (!sq->on && !cq->on);
 		sound &= !sq->on || (sq->cqid <= n->pairs && n->cq[sq->cqid].on);
+		sound &= cq->nr_sqs == count_sqs(n, i);
 	}
 	return sound;
 }
@@ -458,6 +468,8 @@ static int nvme_post_load(struct device *dev, struct err *e)
 	}
 	pci_post_load(&n->pci);
 	nvme_update_intx(n);
+	/* What had been put off when the state was saved. */
+	loop_defer(dev->machine->loop, &n->more);
 	return 0;
 }
 

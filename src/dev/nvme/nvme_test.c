@@ -492,17 +492,35 @@ static void test_fatal(void)
 	CHECK(call(&io, rw(NVM_READ, 0, 1, DATA, 0)) == 0);
 }
 
+/* Without bus mastering it keeps its hands off memory. */
+static void test_no_master(void)
+{
+	as_store(m->mem, ECAM + PCI_COMMAND, PCI_CMD_MEM, 2);
+	CHECK(call(&io, rw(NVM_READ, 0, 1, DATA, 0)) == LATER);
+	as_store(m->mem, ECAM + PCI_COMMAND, PCI_CMD_MEM | PCI_CMD_MASTER, 2);
+	CHECK(reap(&io, NULL, NULL) == 0);
+}
+
 static void test_state(void)
 {
+	struct cmd left = rw(NVM_READ, 0, 1, DATA, 0);
 	struct buf b = {0};
 	struct err e = {0};
 
+	/* One is left in a queue, as when there was too much to do at one go. */
+	put(&io, &left);
+	((struct nvme *)dev)->sq[1].tail = io.tail;
 	CHECK(device_save(dev, &b) == 0);
 	device_reset_all(m);
 	CHECK(device_load(dev, &b, &e) == 0);
 	buf_destroy(&b);
+	loop_step(m->loop);
+	CHECK(reap(&io, NULL, NULL) == 0);
 	plug();
 	CHECK(call(&io, rw(NVM_READ, 0, 1, DATA, 0)) == 0);
+	((struct nvme *)dev)->cq[1].nr_sqs--; /* it could be deleted under its submissions */
+	CHECK(nvme_type.post_load(dev, &e) == -EINVAL);
+	restart();
 	((struct nvme *)dev)->sq[1].cqid = NVME_MAX_QUEUES;
 	CHECK(nvme_type.post_load(dev, &e) == -EINVAL);
 	restart();
@@ -543,6 +561,7 @@ int main(void)
 	test_events();
 	test_intx();
 	test_fatal();
+	test_no_master();
 	test_state();
 	disk.hold = true; /* it goes with something in flight */
 	CHECK(call(&io, rw(NVM_READ, 0, 1, DATA, 0)) == LATER);

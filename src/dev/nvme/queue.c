@@ -151,8 +151,8 @@ static struct nvme_req *fetch(struct nvme *n, unsigned id)
 	struct nvme_cq *cq = &n->cq[sq->cqid];
 	struct nvme_req *r = n->free;
 
-	if (!n->running || !sq->on || sq->deleting || sq->head == sq->tail || !r ||
-	    !nvme_cq_room(cq))
+	if (!n->running || !pci_is_master(&n->pci) || !sq->on || sq->deleting ||
+	    sq->head == sq->tail || !r || !nvme_cq_room(cq))
 		return NULL;
 	if (dma_read(&n->pci.dev, sq->base + (u64)sq->head * NVME_SQE, r->cmd, NVME_SQE)) {
 		nvme_fail(n, "a submission queue outside memory");

@@ -120,14 +120,17 @@ static int map_registers(struct pci_host *h, struct err *e)
 		.ops = &ecam_io,
 		.opaque = h,
 	};
-	rc = as_map(mem, &h->ecam);
-	if (rc)
-		return err_set(e, rc, "%s: cannot map the configuration space at 0x%llx", dev->id,
-			       (unsigned long long)h->ecam_base);
+	/* The ports first: where there is a bridge already, nobody ever sees a second one's bus. */
 	rc = isa_map_unlocked(dev, &h->ports, CONF_PORT, CONF_PORTS, &ports_io, h, e);
 	if (rc)
-		as_unmap(mem, &h->ecam);
-	return rc;
+		return rc;
+	rc = as_map(mem, &h->ecam);
+	if (rc) {
+		isa_unmap(dev, &h->ports);
+		return err_set(e, rc, "%s: cannot map the configuration space at 0x%llx", dev->id,
+			       (unsigned long long)h->ecam_base);
+	}
+	return 0;
 }
 
 static int host_realize(struct device *dev, struct err *e)

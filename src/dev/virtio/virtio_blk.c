@@ -66,7 +66,8 @@ enum { /* configuration */
 enum { T_IN = 0, T_OUT = 1, T_FLUSH = 4, T_GET_ID = 8, T_DISCARD = 11, T_WRITE_ZEROES = 13 };
 enum { S_OK = 0, S_IOERR = 1, S_UNSUPP = 2 };
 enum { HEADER_SIZE = 16, RANGE_SIZE = 16, ID_SIZE = 20, RANGE_UNMAP = 1 };
-enum { MAX_SEGS = 254, MAX_SEG = 1 << 20, MAX_RANGE = 1 << 22 /* sectors */, BUDGET = 256 };
+enum { MAX_SEGS = 254, MAX_SEG = 1 << 20, MAX_RANGE = 1 << 22 /* sectors */ };
+enum { BUDGET = 256, BUDGET_BYTES = 256 << 10 /* for each of it */ };
 
 struct vblk;
 
@@ -252,8 +253,16 @@ static void put_back(struct pool *p, struct request *r)
 	p->free = r;
 }
 
+/* What a request takes of the budget: it may be many megabytes, copied here and now. */
+static unsigned cost(const struct vq_chain *c, unsigned left)
+{
+	u64 n = 1 + (c->in_len + c->out_len) / BUDGET_BYTES;
+
+	return n < left ? (unsigned)n : left;
+}
+
 /* 1: a chain was taken and may be done already.  0: there is none.  Else: the driver is wrong. */
-static int run_one(struct vblk *d, struct virtqueue *q, struct request *r)
+static int run_one(struct vblk *d, struct virtqueue *q, struct request *r, unsigned *left)
 {
 	struct pool *p = &d->pool[q->index];
 	int rc = virtio_pop(&d->virtio, q, &r->chain);
@@ -262,6 +271,7 @@ static int run_one(struct vblk *d, struct virtqueue *q, struct request *r)
 		put_back(p, r);
 		return rc;
 	}
+	*left -= cost(&r->chain, *left);
 	rc = start(r);
 	if (rc == 0)
 		return 1;
@@ -291,10 +301,11 @@ static void vblk_notified(struct virtio *v, struct virtqueue *q)
 			p->waits = true;
 			break;
 		}
-		left--;
-		rc = run_one(d, q, r);
-		if (rc == 0 && virtio_rearm(v, q))
+		rc = run_one(d, q, r, &left);
+		if (rc == 0 && virtio_rearm(v, q)) {
+			left--;
 			rc = 1;
+		}
 	}
 	if (!left && rc > 0) {
 		p->again = true;

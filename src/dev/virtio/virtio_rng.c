@@ -79,9 +79,10 @@ static bool serve(struct vrng *r, struct virtqueue *q, u64 *left)
 	vq_push(q, c, (u32)max);
 	if (!max)
 		virtio_fail(&r->virtio, "a request for entropy without room for it");
-	*left -= max;
 	if (r->max_bytes)
 		r->left -= max;
+	/* However small, it has cost a piece. */
+	*left -= max < PIECE ? PIECE < *left ? PIECE : *left : max;
 	return max;
 }
 
