@@ -175,6 +175,11 @@ struct blk *blk_backing(const struct blk *b)
 	return b->backing;
 }
 
+bool blk_same_file(const struct blk *a, const struct blk *b)
+{
+	return hf_same(a->file, b->file);
+}
+
 const char *blk_backing_name(const struct blk *b)
 {
 	return b->backing_name;

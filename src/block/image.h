@@ -71,6 +71,8 @@ int blk_snapshot_delete(struct blk *b, const char *name, struct err *e) must_che
 
 /* Backing images.  backing(): NULL, or what is behind b, borrowed. */
 struct blk *blk_backing(const struct blk *b);
+/* Do the two lie in one host file, under whatever name? */
+bool blk_same_file(const struct blk *a, const struct blk *b);
 const char *blk_backing_name(const struct blk *b);
 const char *blk_backing_format(const struct blk *b);
 /* Only what the header says; the bytes are not touched.  NULL: none from here on. */
