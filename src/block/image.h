@@ -26,6 +26,10 @@ struct blk_create {
 	enum blk_prealloc prealloc;
 };
 
+/* For formats: the host's side of preallocation, room or bytes. */
+struct hostfile;
+int blk_give_room(struct hostfile *f, u64 off, u64 len, enum blk_prealloc how) must_check;
+
 /* Refuses to overwrite an existing file.  On failure nothing is left behind. */
 int blk_create(const struct blk_create *c, struct err *e) must_check;
 

@@ -183,6 +183,16 @@ def convert_case(source, target, *args, qargs=()):
     check(mine <= theirs * 1.05 + 512 * KIB, f'{target} takes {mine}, theirs {theirs}')
 
 
+def create_raw():
+    """Room that is asked for is there."""
+    for how, want in ('off', 0), ('falloc', 4 * MIB), ('full', 4 * MIB):
+        img('create', '-o', f'preallocation={how}', f'{how}.img', '4M')
+        check(os.path.getsize(f'{how}.img') == 4 * MIB, how)
+        check(os.stat(f'{how}.img').st_blocks * 512 >= want, f'{how}: no room')
+    error(2, 'no metadata', 'create', '-o', 'preallocation=metadata', 'x.img', '4M')
+    only(['off.img', 'falloc.img', 'full.img'])
+
+
 def convert_raw():
     for seed in range(6):
         size = 20 * MIB + 512 * seed * 7
@@ -642,7 +652,7 @@ def interrupted():
         only(['a.img'])
 
 
-CASES = [info_raw, info_qcow2, create, convert_raw, convert_qcow2, convert_compressed,
+CASES = [info_raw, info_qcow2, create, create_raw, convert_raw, convert_qcow2, convert_compressed,
          convert_onto, convert_replace, convert_chain_target, map_raw, map_qcow2, compare,
          resize_raw, resize_qcow2, check_images, snapshots, commits, rebase, bad_arguments,
          bad_options, bad_files, bad_qcow2, locked, no_room, tmpfs, interrupted]
