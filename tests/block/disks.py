@@ -182,8 +182,9 @@ def test_errors():
 
 
 def test_own_data():
-    """An image that names itself as its data file would let the guest write its tables."""
+    """Data files: none that is the image, or the guest would write its tables; none with a log."""
     ok('qemu-img', 'create', '-q', '-f', 'qcow2', '-o', 'data_file=x.data', 'q.data', '1M')
+    fails('leave log= out', BLKIO, 'q.data,format=qcow2,log=q.log', 'write', 0, '4K', 1)
     with open('q.data', 'r+b') as f:
         head = f.read(4096)
         f.seek(head.index(b'x.data'))

@@ -69,6 +69,11 @@ static int open_data_file(struct qcow *q, struct err *e)
 	if (!q->data_name)
 		return err_set(e, -ENOEXEC, "%s: damaged: its data file has no name",
 			       hf_name(q->file));
+	if (cfg->log)
+		return err_set(e, -EOPNOTSUPP,
+			       "%s: log= records one file, and this image has a data file; "
+			       "leave log= out",
+			       hf_name(q->file));
 	flags |= cfg->direct ? HF_DIRECT : 0;
 	flags |= cfg->no_lock ? HF_NO_LOCK : 0;
 	flags |= cfg->unsafe ? HF_UNSAFE : 0;
