@@ -500,6 +500,17 @@ def commits():
             check(all(r['depth'] == 1 for r in json.loads(
                 qemu('map', '--output=json', 'top.qcow2'))), 'the overlay is not empty')
     error(2, 'no backing image', 'commit', 'a.img')
+    os.mkdir('moved')  # an empty overlay would be left on an image that is not there
+    os.rename('base.qcow2', 'moved/base.qcow2')
+    alone = 'open -o driver=qcow2,backing=,file.filename=top.qcow2'
+    check(run(['qemu-io', '-f', 'qcow2', '-c', alone, '-c',
+               'write -q -P 3 0 64k']).returncode == 0, 'qemu-io')
+    shutil.copyfile('moved/base.qcow2', 'was.qcow2')
+    error(2, 'rebase it', 'commit', '--backing', 'moved/base.qcow2', 'top.qcow2')
+    same('moved/base.qcow2', 'was.qcow2')
+    img('commit', '--keep', '--backing', 'moved/base.qcow2', 'top.qcow2')
+    check(run(['qemu-io', '-r', '-f', 'qcow2', '-c', 'read -P 3 0 64k',
+               'moved/base.qcow2']).returncode == 0, 'the bytes are not there')
 
 
 def rebase():

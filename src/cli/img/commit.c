@@ -4,6 +4,7 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "cli/img/chunks.h"
 #include "cli/img/img.h"
@@ -183,11 +184,30 @@ static int report(const struct commit *c, const char *path, struct err *e)
 	return 0;
 }
 
+/* An empty overlay stands on the image that it names itself: the bytes have to be in that one. */
+static int check_named(const struct commit *c, struct err *e)
+{
+	const char *name = blk_backing_name(c->top);
+	char *path = name ? blk_path_beside(blk_path(c->top), name) : NULL;
+	struct stat named, base;
+	bool same = path && stat(path, &named) == 0 && stat(c->base_path, &base) == 0 &&
+		    named.st_dev == base.st_dev && named.st_ino == base.st_ino;
+
+	free(path);
+	if (same || c->a->keep)
+		return 0;
+	return err_set(e, -EINVAL,
+		       "%s does not name %s as its backing image; rebase it, or --keep it",
+		       blk_path(c->top), c->base_path);
+}
+
 static int commit(struct commit *c, struct target *t, struct err *e)
 {
 	const char *path = c->a->rest.items[0];
 	int r = open_both(c, path, e);
 
+	if (r == 0)
+		r = check_named(c, e);
 	if (r == 0)
 		r = write_down(c, e);
 	if (c->base)
