@@ -10,6 +10,8 @@
 
 #include "block/format.h"
 
+enum { FULL_CHUNK = 1 << 20 };
+
 const char *blk_format_at(unsigned i)
 {
 	return blk_formats[i] ? blk_formats[i]->name : NULL;
@@ -104,6 +106,29 @@ int blk_create(const struct blk_create *given, struct err *e)
 	return r;
 }
 
+int blk_give_room(struct hostfile *f, u64 off, u64 len, enum blk_prealloc how)
+{
+	u8 *zeroes;
+	int r = 0;
+
+	if (how == PREALLOC_FALLOC)
+		return hf_allocate(f, off, len);
+	if (how != PREALLOC_FULL)
+		return 0;
+	zeroes = calloc(1, FULL_CHUNK);
+	if (!zeroes)
+		return -ENOMEM;
+	while (len && r == 0) {
+		size_t part = len < FULL_CHUNK ? (size_t)len : FULL_CHUNK;
+
+		r = hf_pwrite(f, off, zeroes, part);
+		off += part;
+		len -= part;
+	}
+	free(zeroes);
+	return r;
+}
+
 int blk_check(struct blk *b, struct blk_check *c, struct err *e)
 {
 	if (!b->format->check)
@@ -173,6 +198,11 @@ int blk_snapshot_delete(struct blk *b, const char *name, struct err *e)
 struct blk *blk_backing(const struct blk *b)
 {
 	return b->backing;
+}
+
+bool blk_same_file(const struct blk *a, const struct blk *b)
+{
+	return hf_same(a->file, b->file);
 }
 
 const char *blk_backing_name(const struct blk *b)

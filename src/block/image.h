@@ -26,6 +26,10 @@ struct blk_create {
 	enum blk_prealloc prealloc;
 };
 
+/* For formats: the host's side of preallocation, room or bytes. */
+struct hostfile;
+int blk_give_room(struct hostfile *f, u64 off, u64 len, enum blk_prealloc how) must_check;
+
 /* Refuses to overwrite an existing file.  On failure nothing is left behind. */
 int blk_create(const struct blk_create *c, struct err *e) must_check;
 
@@ -71,6 +75,8 @@ int blk_snapshot_delete(struct blk *b, const char *name, struct err *e) must_che
 
 /* Backing images.  backing(): NULL, or what is behind b, borrowed. */
 struct blk *blk_backing(const struct blk *b);
+/* Do the two lie in one host file, under whatever name? */
+bool blk_same_file(const struct blk *a, const struct blk *b);
 const char *blk_backing_name(const struct blk *b);
 const char *blk_backing_format(const struct blk *b);
 /* Only what the header says; the bytes are not touched.  NULL: none from here on. */

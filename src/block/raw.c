@@ -74,12 +74,18 @@ static int raw_resize(struct blk *b, u64 size, struct err *e)
 
 static int raw_create(const struct blk_create *c, struct err *e)
 {
-	struct hostfile *f = hf_open(AT_FDCWD, c->path, HF_WRITE | HF_CREATE, e);
+	struct hostfile *f;
 	int r;
 
+	if (c->prealloc == PREALLOC_METADATA)
+		return err_set(e, -EINVAL,
+			       "raw images have no metadata; preallocate falloc or full");
+	f = hf_open(AT_FDCWD, c->path, HF_WRITE | HF_CREATE, e);
 	if (!f)
 		return e->code;
 	r = hf_truncate(f, c->size);
+	if (r == 0)
+		r = blk_give_room(f, 0, c->size, c->prealloc);
 	hf_close(f);
 	return r ? err_set(e, r, "cannot make %s: %s", c->path, strerror(-r)) : 0;
 }

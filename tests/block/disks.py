@@ -181,6 +181,17 @@ def test_errors():
     assert 'b.raw is in use by this very process' in p.stderr, p.stderr
 
 
+def test_own_data():
+    """Data files: none that is the image, or the guest would write its tables; none with a log."""
+    ok('qemu-img', 'create', '-q', '-f', 'qcow2', '-o', 'data_file=x.data', 'q.data', '1M')
+    fails('leave log= out', BLKIO, 'q.data,format=qcow2,log=q.log', 'write', 0, '4K', 1)
+    with open('q.data', 'r+b') as f:
+        head = f.read(4096)
+        f.seek(head.index(b'x.data'))
+        f.write(b'q.data')
+    fails('names itself', BLKIO, 'q.data,format=qcow2,lock=off', 'write', 0, '4K', 1)
+
+
 def test_faults():
     """Errors of the host reach who asked, and nothing else happens."""
     a = raw('f.raw')

@@ -183,6 +183,16 @@ def convert_case(source, target, *args, qargs=()):
     check(mine <= theirs * 1.05 + 512 * KIB, f'{target} takes {mine}, theirs {theirs}')
 
 
+def create_raw():
+    """Room that is asked for is there."""
+    for how, want in ('off', 0), ('falloc', 4 * MIB), ('full', 4 * MIB):
+        img('create', '-o', f'preallocation={how}', f'{how}.img', '4M')
+        check(os.path.getsize(f'{how}.img') == 4 * MIB, how)
+        check(os.stat(f'{how}.img').st_blocks * 512 >= want, f'{how}: no room')
+    error(2, 'no metadata', 'create', '-o', 'preallocation=metadata', 'x.img', '4M')
+    only(['off.img', 'falloc.img', 'full.img'])
+
+
 def convert_raw():
     for seed in range(6):
         size = 20 * MIB + 512 * seed * 7
@@ -490,6 +500,17 @@ def commits():
             check(all(r['depth'] == 1 for r in json.loads(
                 qemu('map', '--output=json', 'top.qcow2'))), 'the overlay is not empty')
     error(2, 'no backing image', 'commit', 'a.img')
+    os.mkdir('moved')  # an empty overlay would be left on an image that is not there
+    os.rename('base.qcow2', 'moved/base.qcow2')
+    alone = 'open -o driver=qcow2,backing=,file.filename=top.qcow2'
+    check(run(['qemu-io', '-f', 'qcow2', '-c', alone, '-c',
+               'write -q -P 3 0 64k']).returncode == 0, 'qemu-io')
+    shutil.copyfile('moved/base.qcow2', 'was.qcow2')
+    error(2, 'rebase it', 'commit', '--backing', 'moved/base.qcow2', 'top.qcow2')
+    same('moved/base.qcow2', 'was.qcow2')
+    img('commit', '--keep', '--backing', 'moved/base.qcow2', 'top.qcow2')
+    check(run(['qemu-io', '-r', '-f', 'qcow2', '-c', 'read -P 3 0 64k',
+               'moved/base.qcow2']).returncode == 0, 'the bytes are not there')
 
 
 def rebase():
@@ -642,7 +663,7 @@ def interrupted():
         only(['a.img'])
 
 
-CASES = [info_raw, info_qcow2, create, convert_raw, convert_qcow2, convert_compressed,
+CASES = [info_raw, info_qcow2, create, create_raw, convert_raw, convert_qcow2, convert_compressed,
          convert_onto, convert_replace, convert_chain_target, map_raw, map_qcow2, compare,
          resize_raw, resize_qcow2, check_images, snapshots, commits, rebase, bad_arguments,
          bad_options, bad_files, bad_qcow2, locked, no_room, tmpfs, interrupted]

@@ -7,7 +7,7 @@
 
 #include "block/qcow2/qcow2.h"
 
-enum { DEFAULT_CLUSTER = 65536, FULL_CHUNK = 1 << 20 };
+enum { DEFAULT_CLUSTER = 65536 };
 
 /* What goes where: header, refcount table, refcount blocks, L1 table. */
 struct layout {
@@ -132,30 +132,6 @@ static int write_tables(struct hostfile *f, const struct layout *l)
 	return r ? r : hf_truncate(f, host(l, l->all));
 }
 
-/* The host's side of preallocation: room, or bytes. */
-static int give_room(struct hostfile *f, u64 off, u64 len, enum blk_prealloc how)
-{
-	u8 *zeroes;
-	int r = 0;
-
-	if (how == PREALLOC_FALLOC)
-		return hf_allocate(f, off, len);
-	if (how != PREALLOC_FULL)
-		return 0;
-	zeroes = calloc(1, FULL_CHUNK);
-	if (!zeroes)
-		return -ENOMEM;
-	while (len && r == 0) {
-		size_t part = len < FULL_CHUNK ? (size_t)len : FULL_CHUNK;
-
-		r = hf_pwrite(f, off, zeroes, part);
-		off += part;
-		len -= part;
-	}
-	free(zeroes);
-	return r;
-}
-
 static int link_run(struct qcow *q, u64 first, u64 nr, u64 at)
 {
 	for (u64 i = 0; i < nr; i++) {
@@ -185,7 +161,7 @@ static int preallocate(struct qcow *q, enum blk_prealloc how)
 		} else {
 			r = q_alloc(q, got, false, &at, &got, &fresh);
 			if (r == 0)
-				r = give_room(q->file, at, got << q->cluster_bits, how);
+				r = blk_give_room(q->file, at, got << q->cluster_bits, how);
 		}
 		if (r == 0)
 			r = link_run(q, c, got, at);
@@ -209,7 +185,7 @@ static int finish(const struct blk_create *c, enum blk_prealloc how, struct err 
 		return e->code;
 	q = b->priv;
 	lock(&q->big);
-	r = q->data != q->file ? give_room(q->data, 0, c->size, how) : 0;
+	r = q->data != q->file ? blk_give_room(q->data, 0, c->size, how) : 0;
 	if (r == 0)
 		r = preallocate(q, how);
 	unlock(&q->big);

@@ -69,12 +69,22 @@ static int open_data_file(struct qcow *q, struct err *e)
 	if (!q->data_name)
 		return err_set(e, -ENOEXEC, "%s: damaged: its data file has no name",
 			       hf_name(q->file));
+	if (cfg->log)
+		return err_set(e, -EOPNOTSUPP,
+			       "%s: log= records one file, and this image has a data file; "
+			       "leave log= out",
+			       hf_name(q->file));
 	flags |= cfg->direct ? HF_DIRECT : 0;
 	flags |= cfg->no_lock ? HF_NO_LOCK : 0;
 	flags |= cfg->unsafe ? HF_UNSAFE : 0;
 	q->data = hf_open(hf_dir(q->file), q->data_name, flags, e);
-	if (q->data)
+	if (q->data && !hf_same(q->data, q->file))
 		return 0;
+	/* The guest would write its own tables. */
+	if (q->data)
+		err_set(e, -ENOEXEC, "%s: damaged: it names itself as its data file",
+			hf_name(q->file));
+	hf_close(q->data);
 	q->data = q->file;
 	return e->code;
 }

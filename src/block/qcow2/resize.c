@@ -149,18 +149,25 @@ static int grow(struct qcow *q, u64 size)
 	return r;
 }
 
+/* Give up a table that the file has as it is, and all that it refers to. */
 static int free_l2(struct qcow *q, u32 i)
 {
 	u64 host = q->l1[i] & Q_OFFSET;
-	int r = q_commit_locked(q);
-	struct qpage *p = r ? NULL : q_page_get(q, &q->l2, i, host, true, &r);
+	int r;
+	struct qpage *p = q_page_get(q, &q->l2, i, host, true, &r);
 
+	if (!p)
+		return r;
 	for (u32 k = 0; k < 1u << q->l2_bits && r == 0; k++)
 		r = q_free_entry(q, q_entry(q, p, k));
 	if (r == 0)
 		r = q_defer_locked(q, host >> q->cluster_bits, 1);
-	if (r)
+	if (r) { /* What is given up is referred to still. */
+		lock(&q->map);
+		q->failed = true;
+		unlock(&q->map);
 		return r;
+	}
 	q_page_drop(q, &q->l2, i);
 	lock(&q->map);
 	q->l1[i] = 0;
@@ -185,6 +192,8 @@ static int shrink(struct qcow *q, u64 size)
 		return r;
 	lock(&q->big);
 	r = q_begin_writing_locked(q);
+	if (r == 0)
+		r = q_commit_locked(q);
 	for (u64 i = (q_clusters(q, size) + span - 1) / span; i < q->l1_size && r == 0; i++) {
 		if (q->l1[i] & Q_OFFSET)
 			r = free_l2(q, (u32)i);

@@ -449,11 +449,17 @@ static int take(struct qcow *q, struct qsnap *s)
 	return r;
 }
 
+/* There the tables' offsets are none of the image, and nothing counts them. */
+static int refuse_data_file(struct qcow *q, struct err *e)
+{
+	return q->data == q->file
+		       ? 0
+		       : err_set(e, -EOPNOTSUPP, "%s: no snapshots with an external data file",
+				 hf_name(q->file));
+}
+
 static int check_name(struct qcow *q, const char *name, struct err *e)
 {
-	if (q->data != q->file)
-		return err_set(e, -EOPNOTSUPP, "%s: no snapshots with an external data file",
-			       hf_name(q->file));
 	if (strlen(name) > 255 || !*name)
 		return err_set(e, -EINVAL, "a snapshot's name has 1 to 255 bytes");
 	if (q->nr_snaps >= Q_MAX_SNAPSHOTS)
@@ -470,8 +476,10 @@ int qcow2_snapshot_create(struct blk *b, const char *name, struct err *e)
 	struct qcow *q = b->priv;
 	struct timespec now;
 	struct qsnap s = {.disk_size = b->size};
-	int r = check_name(q, name, e);
+	int r = refuse_data_file(q, e);
 
+	if (r == 0)
+		r = check_name(q, name, e);
 	if (r)
 		return r;
 	clock_gettime(CLOCK_REALTIME, &now);
@@ -526,7 +534,7 @@ static int drop(struct qcow *q, struct qsnap *s)
 int qcow2_snapshot_delete(struct blk *b, const char *name, struct err *e)
 {
 	struct qcow *q = b->priv;
-	struct qsnap *s = find(q, name, e);
+	struct qsnap *s = refuse_data_file(q, e) ? NULL : find(q, name, e);
 	int r;
 
 	if (!s)
@@ -569,7 +577,7 @@ static int apply(struct qcow *q, const struct qsnap *s)
 int qcow2_snapshot_apply(struct blk *b, const char *name, struct err *e)
 {
 	struct qcow *q = b->priv;
-	struct qsnap *s = find(q, name, e);
+	struct qsnap *s = refuse_data_file(q, e) ? NULL : find(q, name, e);
 	int r;
 
 	if (!s)

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* commit.c - sundog img commit: an overlay's content goes into its backing image. */
+#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "cli/img/chunks.h"
 #include "cli/img/img.h"
@@ -11,7 +13,7 @@
 
 struct commit {
 	const struct img_args *a;
-	struct blk *top, *base;
+	struct blk *top, *base, *found;
 	char *base_path;
 	const char *base_format;
 	struct lock lock;
@@ -71,12 +73,18 @@ static int write_down(struct commit *c, struct err *e)
 	return r ? img_failed(c->base, "flush", 0, r, e) : 0;
 }
 
-/* Which image is behind it, found by the rules for a machine's disks. */
+/*
+ * Which image is behind it, found by the rules for a machine's disks.  It stays open, not locked,
+ * to tell whether the one that is opened for writing is the same.
+ */
 static int find_base(struct commit *c, const char *path, struct err *e)
 {
-	struct blk *b = img_open(c->a, path, 0, e);
+	struct img_args unlocked = *c->a;
+	struct blk *b;
 	int r = 0;
 
+	unlocked.no_lock = true;
+	b = c->found = img_open(&unlocked, path, 0, e);
 	if (!b)
 		return e->code;
 	if (!blk_backing(b))
@@ -90,7 +98,29 @@ static int find_base(struct commit *c, const char *path, struct err *e)
 			c->base_format = blk_format_at(i);
 	if (r == 0 && !c->base_path)
 		r = img_no_memory(e);
-	return img_close(b, r, e);
+	return r;
+}
+
+/* Both, for writing; only then is the chain that has named the base not needed any more. */
+static int open_both(struct commit *c, const char *path, struct err *e)
+{
+	struct blk_cfg base = {0};
+	int r = find_base(c, path, e);
+
+	if (r == 0) {
+		c->top = img_open(c->a, path, IMG_WRITE | IMG_LAYER, e);
+		r = c->top ? 0 : e->code;
+	}
+	if (r == 0) {
+		base.file = c->base_path;
+		base.format = c->base_format;
+		c->base = blk_open(&base, e);
+		r = c->base ? 0 : e->code;
+	}
+	if (r == 0 && !blk_same_file(c->base, blk_backing(c->found)))
+		r = err_set(e, -ESTALE, "%s has just been replaced; look who writes in its folder",
+			    c->base_path);
+	return c->found ? img_close(c->found, r, e) : r;
 }
 
 /* Why the overlay has to stay as it is, or NULL. */
@@ -154,24 +184,38 @@ static int report(const struct commit *c, const char *path, struct err *e)
 	return 0;
 }
 
+/* An empty overlay stands on the image that it names itself: the bytes have to be in that one. */
+static int check_named(const struct commit *c, struct err *e)
+{
+	const char *name = blk_backing_name(c->top);
+	char *path = name ? blk_path_beside(blk_path(c->top), name) : NULL;
+	struct stat named, base;
+	bool same = path && stat(path, &named) == 0 && stat(c->base_path, &base) == 0 &&
+		    named.st_dev == base.st_dev && named.st_ino == base.st_ino;
+
+	free(path);
+	if (same || c->a->keep)
+		return 0;
+	return err_set(e, -EINVAL,
+		       "%s does not name %s as its backing image; rebase it, or --keep it",
+		       blk_path(c->top), c->base_path);
+}
+
 static int commit(struct commit *c, struct target *t, struct err *e)
 {
 	const char *path = c->a->rest.items[0];
-	struct blk_cfg base = {0};
-	int r = find_base(c, path, e);
+	int r = open_both(c, path, e);
 
-	if (r)
-		return r;
-	c->top = img_open(c->a, path, IMG_WRITE | IMG_LAYER, e);
-	if (!c->top)
-		return e->code;
-	base.file = c->base_path;
-	base.format = c->base_format;
-	c->base = blk_open(&base, e);
-	r = c->base ? img_close(c->base, write_down(c, e), e) : e->code;
+	if (r == 0)
+		r = check_named(c, e);
+	if (r == 0)
+		r = write_down(c, e);
+	if (c->base)
+		r = img_close(c->base, r, e);
 	if (r == 0)
 		r = empty(c, t, e);
-	r = img_close(c->top, r, e);
+	if (c->top)
+		r = img_close(c->top, r, e);
 	return r || c->a->quiet ? r : report(c, path, e);
 }
 
