@@ -258,6 +258,16 @@ def disks(env):
 
 
 @test
+def written(env):
+    image = os.path.join(env.tmp, 'disk.img')
+    with open(image, 'wb') as f:
+        f.truncate(3 << 20)
+    with env.both('--disk', f'{image},format=raw'):
+        env.bad(1, 'with sundog img -U', 'img', 'info', '-f', 'raw', image)
+        env.good('img', 'info', '-U', '-f', 'raw', image)
+
+
+@test
 def events_in_order(env):
     with env.both() as (_, c):
         c.call('events')
