@@ -707,6 +707,22 @@ def console_command(env):
 
 
 @test
+def nonsense(env):
+    """Who answers at a path of the user's choice need not be a machine."""
+    path = os.path.join(env.tmp, 'odd.sock')
+    with socket.socket(socket.AF_UNIX) as s:
+        s.bind(path)
+        s.listen()
+        p = subprocess.Popen([SUNDOG, 'console', path], stdin=subprocess.DEVNULL,
+                             stderr=subprocess.PIPE, text=True)
+        c, _ = s.accept()
+        with c:
+            c.sendall(b'{"sundog":{"version":"1","protocol":1,"name":"odd"}}\n{"return":{}}\n')
+            check('message', 'does not say where' in p.communicate(timeout=PATIENCE)[1], True)
+        check('status', p.returncode, 1)
+
+
+@test
 def detach(env):
     name = env.good('run', '--detach', env.kernel(ECHO), '--name', 'back').strip()
     check('name', name, 'back')
