@@ -258,6 +258,16 @@ def disks(env):
 
 
 @test
+def written(env):
+    image = os.path.join(env.tmp, 'disk.img')
+    with open(image, 'wb') as f:
+        f.truncate(3 << 20)
+    with env.both('--disk', f'{image},format=raw'):
+        env.bad(1, 'with sundog img -U', 'img', 'info', '-f', 'raw', image)
+        env.good('img', 'info', '-U', '-f', 'raw', image)
+
+
+@test
 def events_in_order(env):
     with env.both() as (_, c):
         c.call('events')
@@ -694,6 +704,22 @@ def console_command(env):
         wait(p, 0)
     with env.machine(sock='guest.sock'):
         env.bad(4, '--console socket', 'console', 'guest')
+
+
+@test
+def nonsense(env):
+    """Who answers at a path of the user's choice need not be a machine."""
+    path = os.path.join(env.tmp, 'odd.sock')
+    with socket.socket(socket.AF_UNIX) as s:
+        s.bind(path)
+        s.listen()
+        p = subprocess.Popen([SUNDOG, 'console', path], stdin=subprocess.DEVNULL,
+                             stderr=subprocess.PIPE, text=True)
+        c, _ = s.accept()
+        with c:
+            c.sendall(b'{"sundog":{"version":"1","protocol":1,"name":"odd"}}\n{"return":{}}\n')
+            check('message', 'does not say where' in p.communicate(timeout=PATIENCE)[1], True)
+        check('status', p.returncode, 1)
 
 
 @test

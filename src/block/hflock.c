@@ -100,8 +100,11 @@ static int in_use(const struct hostfile *f, struct err *e)
 		return err_set(e, -EBUSY,
 			       "%s is in use by %s; end that first, or use ro or overlay", f->name,
 			       who);
-	return err_set(e, -EBUSY, "%s is being written by %s; end that first, or give lock=off",
-		       f->name, who);
+	return err_set(
+		e, -EBUSY,
+		"%s is being written by %s; end that first, or read it all the same: lock=off, "
+		"or with sundog img -U",
+		f->name, who);
 }
 
 /* Network file systems and others without such locks: nobody can know, as with QEMU. */

@@ -130,8 +130,11 @@ static bool still_listens(const char *path)
 
 static int attach(const char *name, const char *path, struct err *e)
 {
-	struct session s = {.fd = unix_connect(path)};
+	struct session s = {0};
 
+	if (!path)
+		return err_set(e, -EPROTO, "%s does not say where its console is", name);
+	s.fd = unix_connect(path);
 	if (s.fd < 0)
 		return err_set(e, s.fd, "cannot reach the console of %s: %s; has it ended?", name,
 			       strerror(-s.fd));
