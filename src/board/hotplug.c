@@ -8,6 +8,7 @@
 #include "board/pc.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #include "dev/misc/acpipm.h"
 #include "dev/pci/acpihp.h"
@@ -27,15 +28,18 @@ static int slot_of(const struct device *dev)
 	return -1;
 }
 
+/* Who hears that it is gone may use its image at once: so it is told last. */
 static void remove_device(struct pc *pc, struct device *dev)
 {
-	struct control_note note = {.device = dev->id};
+	char *id = strdup(dev->id);
+	struct control_note note = {.device = id ? id : ""};
 	int slot = slot_of(dev);
 
-	control_event(pc->m, CONTROL_DEVICE_REMOVED, &note);
 	if (slot >= 0)
 		acpihp_set_removable(pc->acpihp, (unsigned)slot, false);
 	pc_del_disk_device(pc, dev);
+	control_event(pc->m, CONTROL_DEVICE_REMOVED, &note);
+	free(id);
 }
 
 static void ejected(struct machine *m, unsigned slot)

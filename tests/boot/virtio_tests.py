@@ -156,3 +156,33 @@ def disk_full(env):
         subprocess.run(['qemu-img', 'check', '-q', path], check=True)
     finally:
         subprocess.run(['umount', small], check=True)
+
+
+@boot_test(240, engines=('jit',))
+def disk_reset_waiting(env):
+    """Writes that wait for their turn when the machine is reset are never done."""
+    ctl = Control(env, 'slow')
+    path = os.path.join(env.tmp, 'slow.img')
+    with open(path, 'wb') as f:
+        f.truncate(16 << 20)
+
+    def written():
+        with open(path, 'rb') as f:
+            return f.read().count(b'y\n' * 2048)
+
+    initrd = env.initrd(modules=('virtio_pci', 'virtio_blk'), script="""
+        if [ "$(head -c 1 /dev/vda)" = y ]; then echo "@@ again"; read line; exit; fi
+        yes | head -c 4096 >/y; for i in $(seq 0 63); do
+        dd if=/y of=/dev/vda bs=4k seek=$((i * 2)) oflag=direct 2>/dev/null & done
+        sleep 2; echo "@@ waiting"; wait""")
+    with env.run('--name', 'slow', '--initrd', initrd, '--append', 'quiet', '--disk',
+                 f'{path},format=raw,iops_wr=2') as g:
+        g.expect('@@ waiting')
+        ctl('reset')
+        g.expect('@@ again')
+        before = written()
+        check('some are left', before < 50, True)
+        time.sleep(3)
+        check('written since', written() - before, 0)
+        g.send('\n')
+        check('exit status', g.wait(), 0)
