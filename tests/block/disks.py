@@ -37,6 +37,12 @@ def fails(want, *args, status=1, **env):
     assert p.stderr.count('\n') == 1, f'{args}: more than a line: {p.stderr!r}'
 
 
+def faulty():
+    """The environment that brings the faults; the address sanitizer wants to be loaded first."""
+    options = os.environ.get('ASAN_OPTIONS', '')
+    return {'LD_PRELOAD': FAULTS, 'ASAN_OPTIONS': options + ':verify_asan_link_order=0'}
+
+
 def blkio(*args, **env):
     return ok(BLKIO, *args, **env)
 
@@ -82,7 +88,7 @@ def test_zero_fallbacks():
         a = raw('z.raw')
         blkio(a, 'write', 0, '64K', 1)
         blkio(a, 'unmap', 512, '32K', 'zero', '40K', '4K', 'read', 512, '32K', 0, 'read', '40K', '4K',
-              0, 'discard', 0, '8K', LD_PRELOAD=FAULTS, FAULTS=f'fallocate:1:{code}')
+              0, 'discard', 0, '8K', **faulty(), FAULTS=f'fallocate:1:{code}')
         ok('qemu-io', '-f', 'raw', '-r', '-c', 'read -P 0 512 32k', '-c', 'read -P 1 50k 4k', a)
 
 
@@ -195,7 +201,7 @@ def test_own_data():
 def test_faults():
     """Errors of the host reach who asked, and nothing else happens."""
     a = raw('f.raw')
-    env = {'LD_PRELOAD': FAULTS}
+    env = faulty()
     fails('write: Input/output error', BLKIO, a, 'write', 0, '4K', 1, **env, FAULTS='pwritev2:1:5')
     fails('write: No space left', BLKIO, a, 'write', 0, '4K', 1, **env, FAULTS='pwritev2:1:28')
     fails('read: Input/output error', BLKIO, a, 'read', 0, '4K', 0, **env, FAULTS='preadv:1:5')
