@@ -20,7 +20,7 @@ try:
 except ImportError:
     jsonschema = None
 
-SUNDOG = sys.argv[1]
+SUNDOG = os.path.abspath(sys.argv[1])
 MANUAL = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
                       'docs', 'control.md')
 PATIENCE = 120

@@ -63,6 +63,10 @@ class Debian(Guest):
             raise GuestError(f'{command}: status {m.group(1)}:\n{out}')
         return out
 
+    def state(self):
+        """What systemd makes of the system, once it has started; cloud-init talks until then."""
+        return self.sh('systemctl is-system-running --wait').split()[-1]
+
     def power_off(self):
         self.send('systemctl poweroff\n')
         check('exit status', self.wait(180), 0)
@@ -108,7 +112,7 @@ def distro_life(env):
     """Debian boots, installs a package from an attached disk, and its second boot has it all."""
     disk = overlay(env)
     with Debian(env, disk, '--disk', repository(env)) as g:
-        check('state', g.sh('systemctl is-system-running --wait').strip(), 'running')
+        check('state', g.state(), 'running')
         g.sh('mkdir -p /mnt/repo && mount /dev/vdb /mnt/repo && cd /mnt/repo && '
              'apt-ftparchive packages . >Packages')
         g.sh('echo "deb [trusted=yes] file:/mnt/repo ./" >/etc/apt/sources.list.d/repo.list; '

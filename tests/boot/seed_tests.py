@@ -38,7 +38,7 @@ def first_boot(env):
     with open(key + '.pub', encoding='ascii') as f:
         public = f.read()
     with Described(env, vm) as g:
-        check('state', g.sh('systemctl is-system-running --wait').strip(), 'running')
+        check('state', g.state(), 'running')
         check('the seed', g.sh('lsblk -nro LABEL,RO,SIZE /dev/vdb').split()[:2], ['cidata', '1'])
         check('cloud-init', 'Valid cloud-config' in g.sh('cloud-init schema --system'), True)
         check('host name', g.sh('hostname').strip(), 'dog')
@@ -48,6 +48,6 @@ def first_boot(env):
         g.sh('rm -r ~ada/.ssh')
         g.power_off()
     with Described(env, vm) as g:
-        check('state', g.sh('systemctl is-system-running --wait').strip(), 'running')
+        check('state', g.state(), 'running')
         g.sh('test ! -e ~ada/.ssh')
         g.power_off()
