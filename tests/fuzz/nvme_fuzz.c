@@ -5,7 +5,7 @@
  */
 #include "fuzz/fuzz_testbed.h"
 
-#include "dev/nvme/memdisk.h"
+#include "dev/memdisk.h"
 #include "dev/nvme/nvme.h"
 #include "dev/pci/host.h"
 

@@ -5,7 +5,7 @@
  */
 #include "dev/testbed.h"
 
-#include "dev/nvme/memdisk.h"
+#include "dev/memdisk.h"
 #include "dev/nvme/nvme.h"
 #include "dev/pci/host.h"
 

@@ -5,135 +5,17 @@
  */
 #include "dev/virtio/driver.h"
 
-#include <errno.h>
-
 #include "dev/devices.h"
+#include "dev/memdisk.h"
 #include "dev/pci/host.h"
 #include "dev/virtio/virtio.h"
-#include "sundog/block.h"
 
 #define F_COMMON (VIRTIO_F(VERSION_1) | VIRTIO_F(INDIRECT_DESC) | VIRTIO_F(EVENT_IDX))
 
 enum { RING = 0x10000, TABLE = 0x60000, HEAD = 0x80000, DATA = 0x81000, STATUS = 0x90000 };
 enum { F_RO = 5, F_FLUSH = 9, F_WCE = 11, F_DISCARD = 13, F_ZEROES = 14 };
 enum { IN, OUT, FLUSH = 4, GET_ID = 8, DISCARD = 11, ZEROES = 13 };
-enum { DISK_SIZE = 1 << 20, MAX_HELD = 64, CFG = DRV_DEVICE };
-
-/* --- a disk in memory that finishes when it is told to ------------------------------------ */
-
-static struct blk {
-	u64 size;
-	bool read_only, hold, wait;
-	struct blk_user *user;
-	int error;
-	u8 data[DISK_SIZE];
-	struct blk_req *held[MAX_HELD], *waiting[MAX_HELD], last;
-	unsigned nr_held, nr_waiting, submitted;
-	void (*meanwhile)(void); /* what another CPU does while a request is served */
-	void (*draining)(void);	 /* ... or while somebody waits for those in flight */
-} disk;
-
-struct blk *blk_claim(struct machine *m, const char *id, struct blk_user *u, struct err *e)
-{
-	if (strcmp(id, "d0") != 0) {
-		err_set(e, -EINVAL, "no disk");
-		return NULL;
-	}
-	disk.user = u;
-	return &disk;
-}
-
-void blk_release(struct blk *b, struct blk_user *u)
-{
-	disk.user = NULL;
-}
-
-static inline void disk_resize(u64 size)
-{
-	struct device *dev = disk.user->owner;
-
-	disk.size = size;
-	lock(&dev->lock);
-	disk.user->resized(dev);
-	unlock(&dev->lock);
-}
-
-u64 blk_size(const struct blk *b)
-{
-	return b->size;
-}
-
-bool blk_is_read_only(const struct blk *b)
-{
-	return b->read_only;
-}
-
-static int work(struct blk *b, struct blk_req *r)
-{
-	u64 at = r->offset;
-
-	if (b->error)
-		return b->error;
-	if (!range_fits(r->offset, r->len, b->size))
-		return -EINVAL;
-	for (unsigned i = 0; i < r->iovcnt; at += r->iov[i++].iov_len) {
-		if (r->op == BLK_READ)
-			memcpy(r->iov[i].iov_base, b->data + at, r->iov[i].iov_len);
-		else
-			memcpy(b->data + at, r->iov[i].iov_base, r->iov[i].iov_len);
-	}
-	CHECK(!r->iovcnt || at - r->offset == r->len);
-	return 0;
-}
-
-int blk_submit(struct blk *b, struct blk_req *r)
-{
-	b->last = *r;
-	b->submitted++;
-	if (b->meanwhile)
-		b->meanwhile();
-	if (b->wait) {
-		CHECK(b->nr_waiting < MAX_HELD);
-		b->waiting[b->nr_waiting++] = r;
-		return BLK_PENDING;
-	}
-	if (!b->hold)
-		return work(b, r);
-	CHECK(b->nr_held < MAX_HELD);
-	b->held[b->nr_held++] = r;
-	return BLK_PENDING;
-}
-
-static void give_back(struct blk_req *r, int res)
-{
-	lock(&r->owner->lock);
-	r->done(r, res);
-	unlock(&r->owner->lock);
-}
-
-/* As a worker thread does it. */
-static void finish(unsigned i)
-{
-	struct blk_req *r = disk.held[i];
-
-	disk.held[i] = disk.held[--disk.nr_held];
-	give_back(r, work(&disk, r));
-}
-
-void blk_drain(struct blk *b)
-{
-	while (b->nr_held) {
-		if (b->draining)
-			b->draining();
-		finish(0);
-	}
-}
-
-void blk_cancel_waiting(struct blk *b, struct device *owner)
-{
-	while (b->nr_waiting)
-		give_back(b->waiting[--b->nr_waiting], -ECANCELED);
-}
+enum { CFG = DRV_DEVICE };
 
 /* --- requests ------------------------------------------------------------------------------ */
 
@@ -205,8 +87,8 @@ static void test_kinds(bool packed)
 	CHECK(call(&d, &r, 99, 0, DATA, 16) == 2 && call(&d, &r, 2, 0, DATA, 512) == 2);
 	/* The size of data, the place on the disk. */
 	CHECK(call(&d, &r, IN, 0, DATA, 511) == 1 && call(&d, &r, OUT, 0, DATA, 513) == 1);
-	CHECK(call(&d, &r, IN, DISK_SIZE / 512, DATA, 512) == 1);
-	CHECK(call(&d, &r, IN, DISK_SIZE / 512 - 1, DATA, 512) == 0);
+	CHECK(call(&d, &r, IN, MEMDISK_SIZE / 512, DATA, 512) == 1);
+	CHECK(call(&d, &r, IN, MEMDISK_SIZE / 512 - 1, DATA, 512) == 0);
 	CHECK(call(&d, &r, IN, 1ull << 55, DATA, 512) == 1);
 	CHECK(call(&d, &r, OUT, ~0ull, DATA, 512) == 1);
 	disk.error = -EIO;
@@ -244,7 +126,7 @@ static void test_ranges(void)
 	CHECK(call(&d, &r, DISCARD, 0, DATA, 16) == 1);
 	put_range(~0ull, 1, 0);
 	CHECK(call(&d, &r, DISCARD, 0, DATA, 16) == 1);
-	put_range(DISK_SIZE / 512 - 1, 2, 0);
+	put_range(MEMDISK_SIZE / 512 - 1, 2, 0);
 	CHECK(call(&d, &r, DISCARD, 0, DATA, 16) == 1);
 }
 
@@ -315,7 +197,7 @@ static void test_write_cache(void)
 	CHECK(call(&d, &r, OUT, 0, DATA, 512) == 0 && !disk.last.flags);
 	drv_write(&d, CFG + 32, 0, 1);
 	drv_write(&d, CFG, 0, 4);
-	CHECK(drv_read(&d, CFG + 32, 1) == 0 && drv_read(&d, CFG, 4) == DISK_SIZE / 512);
+	CHECK(drv_read(&d, CFG + 32, 1) == 0 && drv_read(&d, CFG, 4) == MEMDISK_SIZE / 512);
 	CHECK(call(&d, &r, OUT, 0, DATA, 512) == 0 && disk.last.flags == BLK_FUA);
 	drv_write(&d, CFG + 32, 0xff, 1);
 	CHECK(drv_read(&d, CFG + 32, 1) == 1);
@@ -337,7 +219,7 @@ static void test_pending(bool packed)
 		CHECK(put(&r, n, IN, n, DATA + 512 * n, 512) >= 0);
 	drv_kick(&d, 0);
 	CHECK(disk.nr_held == 5 && tb.msis == msis && drv_used(&r, &len) < 0);
-	finish(3);
+	memdisk_finish(3);
 	CHECK(tb.msis == msis + 1 && drv_used(&r, &len) >= 0 && tb_ram[DATA + 512 * 3] == 0x33);
 	CHECK(tb_ram[STATUS + 3] == 0 && tb_ram[STATUS + 1] == 0xee);
 	blk_drain(&disk);
@@ -361,7 +243,7 @@ static void test_reset_in_flight(bool packed)
 	CHECK(disk.nr_held == 4);
 	drv_write(&d, COMMON_STATUS, 0, 1);
 	CHECK(drv_read(&d, COMMON_STATUS, 1) != 0); /* not over yet */
-	finish(0);
+	memdisk_finish(0);
 	CHECK(drv_read(&d, COMMON_STATUS, 1) != 0 && tb_ram[STATUS] == 0xee);
 	/* It does not wait. */
 	d = start(&r, packed, 0);
@@ -412,10 +294,10 @@ static void test_no_request_left(void)
 		CHECK(put(&r, n, IN, n, DATA, 512) >= 0);
 	drv_kick(&d, 0);
 	CHECK(disk.nr_held == 16 && drv_used(&r, &len) < 0);
-	finish(0);
+	memdisk_finish(0);
 	CHECK(disk.nr_held == 16);
 	disk.hold = false;
-	finish(0);
+	memdisk_finish(0);
 	CHECK(drv_used(&r, &len) >= 0);
 	blk_drain(&disk);
 	CHECK(drv_used(&r, &len) >= 0 && drv_used(&r, &len) >= 0);
@@ -508,16 +390,16 @@ static void test_resize(struct device *dev)
 	struct drv d = start(&r, false, 0);
 	unsigned gen = drv_read(&d, COMMON_GENERATION, 1), msis = tb.msis;
 
-	disk_resize(DISK_SIZE / 2);
+	disk_resize(MEMDISK_SIZE / 2);
 	CHECK(tb.msis == msis + 1 && tb.msi.data == 0x40);
 	CHECK(drv_read(&d, COMMON_GENERATION, 1) != gen);
-	CHECK(drv_read(&d, CFG, 4) == DISK_SIZE / 1024 && drv_read(&d, CFG + 4, 4) == 0);
+	CHECK(drv_read(&d, CFG, 4) == MEMDISK_SIZE / 1024 && drv_read(&d, CFG + 4, 4) == 0);
 	/* A driver that is not there yet is not interrupted. */
 	device_reset_all(m);
-	disk_resize(DISK_SIZE);
+	disk_resize(MEMDISK_SIZE);
 	CHECK(tb.msis == msis + 1 && !tb.level[17]);
 	drv_plug(&d, m, 1, false);
-	CHECK(drv_read(&d, CFG, 4) == DISK_SIZE / 512);
+	CHECK(drv_read(&d, CFG, 4) == MEMDISK_SIZE / 512);
 }
 
 /* Saved, reset and loaded it goes on, with what was in a queue and what the driver has set. */
@@ -692,7 +574,7 @@ int main(void)
 	struct device *dev;
 
 	m = tb_new();
-	disk.size = DISK_SIZE;
+	disk.size = MEMDISK_SIZE;
 	tb_add(m, "q35-pcihost");
 	test_options();
 	for (unsigned packed = 0; packed < 2; packed++) {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * memdisk.h - a disk in memory that finishes requests when it is told to: the block layer of
- * the NVMe test and fuzzer.
+ * tests and fuzzers of disks' devices.
  *
  * Included by exactly one file of a program.
  */
-#ifndef DEV_NVME_MEMDISK_H
-#define DEV_NVME_MEMDISK_H
+#ifndef DEV_MEMDISK_H
+#define DEV_MEMDISK_H
 
 #include <errno.h>
 
@@ -18,12 +18,14 @@ enum { MEMDISK_SIZE = 1 << 20, MEMDISK_HELD = 64 };
 
 static struct blk {
 	u64 size;
-	bool read_only, hold;
+	bool read_only, hold, wait; /* wait: as for a throttle, until they are cancelled */
 	struct blk_user *user;
 	int error, plugs;
 	u8 data[MEMDISK_SIZE];
-	struct blk_req *held[MEMDISK_HELD], last;
-	unsigned nr_held, submitted, flushes;
+	struct blk_req *held[MEMDISK_HELD], *waiting[MEMDISK_HELD], last;
+	unsigned nr_held, nr_waiting, submitted, flushes;
+	void (*meanwhile)(void); /* what another CPU does while a request is served */
+	void (*draining)(void);	 /* ... or while somebody waits for those in flight */
 } disk = {.size = MEMDISK_SIZE};
 
 struct blk *blk_claim(struct machine *m, const char *id, struct blk_user *u, struct err *e)
@@ -88,6 +90,13 @@ int blk_submit(struct blk *b, struct blk_req *r)
 {
 	b->last = *r;
 	b->submitted++;
+	if (b->meanwhile)
+		b->meanwhile();
+	if (b->wait) {
+		CHECK(b->nr_waiting < MEMDISK_HELD);
+		b->waiting[b->nr_waiting++] = r;
+		return BLK_PENDING;
+	}
 	if (!b->hold || b->nr_held == MEMDISK_HELD)
 		return memdisk_work(b, r);
 	b->held[b->nr_held++] = r;
@@ -104,8 +113,17 @@ void blk_unplug(struct blk *b)
 	CHECK(b->plugs-- > 0);
 }
 
+static inline void memdisk_give_back(struct blk_req *r, int res)
+{
+	lock(&r->owner->lock);
+	r->done(r, res);
+	unlock(&r->owner->lock);
+}
+
 void blk_cancel_waiting(struct blk *b, struct device *owner)
 {
+	while (b->nr_waiting)
+		memdisk_give_back(b->waiting[--b->nr_waiting], -ECANCELED);
 }
 
 /* As a worker thread does it. */
@@ -114,15 +132,16 @@ static inline void memdisk_finish(unsigned i)
 	struct blk_req *r = disk.held[i];
 
 	disk.held[i] = disk.held[--disk.nr_held];
-	lock(&r->owner->lock);
-	r->done(r, memdisk_work(&disk, r));
-	unlock(&r->owner->lock);
+	memdisk_give_back(r, memdisk_work(&disk, r));
 }
 
 void blk_drain(struct blk *b)
 {
-	while (b->nr_held)
+	while (b->nr_held) {
+		if (b->draining)
+			b->draining();
 		memdisk_finish(0);
+	}
 }
 
 #endif
