@@ -159,7 +159,7 @@ def distro_fio(env):
     with Debian(env, overlay(env), '--cpus', '2', *args) as g:
         for name, _, _ in disks:
             for job, how in FIO.items():
-                size = '16M' if job == 'many' else '64M'
+                size = '16M' if job == 'many' else '32M'
                 out = g.sh(f'fio --name={job} --filename={name} --size={size} --verify=crc32c '
                            f'--verify_fatal=1 --do_verify=1 --minimal {how} || fio --version', 600)
                 check(f'{job} on {name}', 'verify' in out.lower(), False)
