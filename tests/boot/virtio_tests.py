@@ -172,7 +172,8 @@ def disk_reset_waiting(env):
 
     initrd = env.initrd(modules=('virtio_pci', 'virtio_blk'), script="""
         if [ "$(head -c 1 /dev/vda)" = y ]; then echo "@@ again"; read line; exit; fi
-        yes | head -c 4096 >/y; for i in $(seq 0 63); do
+        yes | head -c 4096 >/y; dd if=/y of=/dev/vda bs=4k oflag=direct 2>/dev/null
+        for i in $(seq 1 63); do
         dd if=/y of=/dev/vda bs=4k seek=$((i * 2)) oflag=direct 2>/dev/null & done
         sleep 2; echo "@@ waiting"; wait""")
     with env.run('--name', 'slow', '--initrd', initrd, '--append', 'quiet', '--disk',

@@ -19,9 +19,9 @@ static int set_l1_fields(struct qcow *q, u64 host, u32 n)
 	int r;
 
 	st_be64(field, q->b->size);
-	st_be32(field + QH_CRYPT - QH_SIZE, 0);
-	st_be32(field + QH_L1_SIZE - QH_SIZE, n);
-	st_be64(field + QH_L1_OFF - QH_SIZE, host);
+	st_be32(field + (QH_CRYPT - QH_SIZE), 0);
+	st_be32(field + (QH_L1_SIZE - QH_SIZE), n);
+	st_be64(field + (QH_L1_OFF - QH_SIZE), host);
 	r = q_header_set(q, QH_SIZE, field, sizeof(field));
 	if (r == 0)
 		r = q_sync(q);
