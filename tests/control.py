@@ -15,10 +15,7 @@ import sys
 import tempfile
 import time
 
-try:
-    import jsonschema
-except ImportError:
-    jsonschema = None
+import jsonschema
 
 SUNDOG = os.path.abspath(sys.argv[1])
 MANUAL = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
@@ -69,15 +66,14 @@ class Schema:
     def __init__(self, schema):
         self.defs = schema['$defs']
         self.seen = set()
-        if jsonschema:
-            jsonschema.Draft202012Validator.check_schema(schema)
-            self.message = jsonschema.Draft202012Validator(schema)
+        jsonschema.Draft202012Validator.check_schema(schema)
+        self.message = jsonschema.Draft202012Validator(schema)
 
     def fits(self, message, command=None):
         """A message; with command, what that returned."""
         # Of thousands that differ in a number, one is enough.
         kind = (command, re.sub(r'\d+', '0', json.dumps(message)))
-        if not jsonschema or kind in self.seen:
+        if kind in self.seen:
             return
         self.seen.add(kind)
         checker = self.message
@@ -857,8 +853,6 @@ def section(text, title):
 
 def main():
     failures = 0
-    if not jsonschema:
-        print('no jsonschema: messages are not compared with the schema')
     for f in TESTS:
         if sys.argv[2:] and f.__name__ not in sys.argv[2:]:
             continue

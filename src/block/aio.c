@@ -3,9 +3,11 @@
  * aio.c - threads for what cannot be done without waiting: the functions of formats, and all
  * of a host that has no io_uring.
  *
- * They are made as they are needed, up to BLK_MAX_WORKERS, and end with the disk.
+ * BLK_MIN_WORKERS are there from the beginning, so that there is always somebody; more are made as
+ * they are needed, up to BLK_MAX_WORKERS.  They end with the disk.
  */
 #include <errno.h>
+#include <signal.h>
 
 #include "block/core.h"
 
@@ -45,16 +47,11 @@ static int carry_out(struct blk_core *c, const struct blk_io *op)
 	return hf_pwritev(op->f, op->off, op->iov, op->n);
 }
 
-void blk_op_run(struct blk_core *c, struct blk_io *op)
-{
-	blk_op_done(c, op, carry_out(c, op));
-}
-
 static struct blk_io *next_op_locked(struct blk_core *c)
 {
 	struct blk_io *op = op_list_take(&c->pieces);
 
-	if (!op && c->format_workers < BLK_MAX_FORMAT_WORKERS) {
+	if (!op && c->format_workers + 1 < c->nr_workers) {
 		op = op_list_take(&c->whole);
 		c->format_workers += op != NULL;
 	}
@@ -73,7 +70,7 @@ static void *work(void *arg)
 
 		if (op) {
 			unlock(&c->lock);
-			blk_op_run(c, op); /* and then it is somebody else's */
+			blk_op_done(c, op, carry_out(c, op)); /* and then it is another's */
 			lock(&c->lock);
 			c->format_workers -= whole;
 			continue;
@@ -97,32 +94,45 @@ static unsigned count_waiting(const struct op_list *l, unsigned most)
 	return n;
 }
 
-static void add_worker_locked(struct blk_core *c)
+/* Signals are for others, also where nobody has blocked them yet. */
+static int add_worker_locked(struct blk_core *c)
 {
-	unsigned most = c->idle_workers + 1;
-	unsigned n = count_waiting(&c->pieces, most) + count_waiting(&c->whole, most);
+	sigset_t all, old;
+	int r;
 
-	if (n > c->idle_workers && c->nr_workers < BLK_MAX_WORKERS &&
-	    pthread_create(&c->workers[c->nr_workers], NULL, work, c) == 0)
-		c->nr_workers++;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	r = pthread_create(&c->workers[c->nr_workers], NULL, work, c);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	c->nr_workers += r == 0;
+	return r;
 }
 
 void blk_op_queue(struct blk_core *c, struct blk_io *op)
 {
-	bool stranded;
+	unsigned most;
 
 	lock(&c->lock);
 	op_list_add(op->f ? &c->pieces : &c->whole, op);
-	add_worker_locked(c);
-	stranded = !c->nr_workers;
-	/* Without a single thread it is done here, which is slow but goes on. */
-	if (stranded)
-		op = op_list_take(op->f ? &c->pieces : &c->whole);
-	else
-		pthread_cond_signal(&c->work);
+	most = c->idle_workers + 1;
+	/* One more than there is work for; a host that has no room for it has these. */
+	if (count_waiting(&c->pieces, most) + count_waiting(&c->whole, most) >= c->idle_workers &&
+	    c->nr_workers < BLK_MAX_WORKERS)
+		(void)!add_worker_locked(c);
+	pthread_cond_signal(&c->work);
 	unlock(&c->lock);
-	if (stranded)
-		blk_op_run(c, op);
+}
+
+int blk_workers_start(struct blk_core *c, struct err *e)
+{
+	int r = 0;
+
+	lock(&c->lock);
+	while (r == 0 && c->nr_workers < BLK_MIN_WORKERS)
+		r = add_worker_locked(c);
+	unlock(&c->lock);
+	return r ? err_set(e, -r, "cannot start a disk's thread: %s; raise the limits", strerror(r))
+		 : 0;
 }
 
 void blk_workers_stop(struct blk_core *c)

@@ -10,13 +10,6 @@ u64 blk_size(const struct blk *b)
 	return b->size;
 }
 
-static int check(const struct blk *b, enum blk_op op, u64 off, u64 len)
-{
-	if (!range_fits(off, len, b->size))
-		return -EINVAL;
-	return b->read_only && op != BLK_READ && op != BLK_FLUSH ? -EROFS : 0;
-}
-
 static int write_zero_bytes(struct blk *b, u64 off, u64 len)
 {
 	static const u8 zeroes[64 << 10];
@@ -43,7 +36,7 @@ static int zero(struct blk *b, u64 off, u64 len, bool unmap)
 int blk_serve(struct blk *b, const struct blk_req *req)
 {
 	const struct blk_format *fmt = b->format;
-	int r = check(b, req->op, req->offset, req->len);
+	int r = blk_check_req(b, req);
 
 	if (r)
 		return r;

@@ -11,6 +11,8 @@
 #ifndef BLOCK_CORE_H
 #define BLOCK_CORE_H
 
+#include <errno.h>
+
 #include "block/format.h"
 #include "block/throttle.h"
 #include "sundog/machine.h"
@@ -36,9 +38,9 @@ struct blk_ring; /* ring.c */
 
 /*
  * A format that quiesces waits for pieces, perhaps with a lock held for which the workers of
- * other requests wait: so some workers are for pieces alone.
+ * other requests wait: so one worker is left to pieces, and a disk is born with two.
  */
-enum { BLK_MAX_WORKERS = 8, BLK_MAX_FORMAT_WORKERS = 6 };
+enum { BLK_MIN_WORKERS = 2, BLK_MAX_WORKERS = 8 };
 
 struct blk_core {
 	struct blk *blk;
@@ -71,6 +73,14 @@ void blk_core_free(struct blk *b);
 void blk_core_attach(struct blk *b, struct machine *m);
 void blk_core_detach(struct blk *b);
 
+/* May it be served at all?  The disk may have become smaller since it was last asked. */
+static inline int blk_check_req(const struct blk *b, const struct blk_req *req)
+{
+	if (!range_fits(req->offset, req->len, b->size))
+		return -EINVAL;
+	return b->read_only && req->op != BLK_READ && req->op != BLK_FLUSH ? -EROFS : 0;
+}
+
 /* Blocking, on the caller's thread, with what checks need to be made. */
 int blk_serve(struct blk *b, const struct blk_req *req) must_check;
 
@@ -79,7 +89,7 @@ void blk_op_done(struct blk_core *c, struct blk_io *op, int res);
 
 /* aio.c */
 void blk_op_queue(struct blk_core *c, struct blk_io *op); /* for a worker */
-void blk_op_run(struct blk_core *c, struct blk_io *op);	  /* now, blocking */
+int blk_workers_start(struct blk_core *c, struct err *e) must_check;
 void blk_workers_stop(struct blk_core *c);
 
 /* ring.c */

@@ -68,8 +68,6 @@ void blk_ring_free(struct blk_ring *r)
 /* What stays in the queue after that goes when the loop comes by. */
 static void submit_locked(struct blk_ring *r)
 {
-	const u64 one = 1;
-
 	for (int i = 0; i < TRIES && io_uring_sq_ready(&r->ring); i++) {
 		int n = io_uring_submit(&r->ring);
 
@@ -77,7 +75,7 @@ static void submit_locked(struct blk_ring *r)
 			break;
 	}
 	if (io_uring_sq_ready(&r->ring))
-		(void)!write(r->watch.fd, &one, sizeof(one));
+		eventfd_write(r->watch.fd, 1);
 }
 
 static struct io_uring_sqe *get_entry_locked(struct blk_ring *r)

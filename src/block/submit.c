@@ -425,17 +425,10 @@ void blk_op_done(struct blk_core *c, struct blk_io *op, int res)
 	leave_flight(c);
 }
 
-static int check(const struct blk *b, const struct blk_req *req)
-{
-	if (!range_fits(req->offset, req->len, b->size))
-		return -EINVAL;
-	return b->read_only && req->op != BLK_READ && req->op != BLK_FLUSH ? -EROFS : 0;
-}
-
-/* One that has waited; holding nothing.  The disk may have shrunk meanwhile. */
+/* One that has waited; holding nothing. */
 static void start_again(struct blk_core *c, struct blk_req *req)
 {
-	int r = check(c->blk, req);
+	int r = blk_check_req(c->blk, req);
 
 	enter_flight(c);
 	if (r) {
@@ -533,7 +526,7 @@ static void on_timer(struct timer *t)
 int blk_submit(struct blk *b, struct blk_req *req)
 {
 	struct blk_core *c = b->core;
-	int r = check(b, req);
+	int r = blk_check_req(b, req);
 
 	if (r)
 		return r;
@@ -631,7 +624,7 @@ int blk_core_new(struct blk *b, struct err *e)
 	c->resume.fn = on_resume;
 	throttle_init(&c->throttle, &b->cfg->limits, clock_now(NULL, CLOCK_HOST));
 	b->core = c;
-	return 0;
+	return blk_workers_start(c, e);
 }
 
 void blk_core_attach(struct blk *b, struct machine *m)

@@ -125,7 +125,7 @@ static struct device *add_device(struct pc *pc, struct pc_disk *d, struct err *e
 int pc_add_disk_devices(struct pc *pc, struct err *e)
 {
 	/* Found as early as the first disk, because it is of the same kind. */
-	if (pc->seed)
+	if (pc->seed && strcmp(pc->disks->spec.device, "none") != 0)
 		pc->seed->spec.device = pc->disks->spec.device;
 	for (unsigned i = 0; i < pc->nr_disks; i++) {
 		struct pc_disk *d = &pc->disks[i];

@@ -247,11 +247,7 @@ def test_threads(b):
 def test_enospc(b):
     """A full host: requests fail, the image stays sound, and goes on when there is room."""
     os.mkdir('full')
-    try:
-        b.run('mount', '-t', 'tmpfs', '-o', 'size=1M', 'none', 'full')
-    except Failure:
-        os.rmdir('full')
-        return
+    b.run('mount', '-t', 'tmpfs', '-o', 'size=1M', 'none', 'full')  # root's, as in a container
     try:
         b.img('create', 'full/a.qcow2', SIZE, 'cluster_size=4K')
         b.img('full/a.qcow2', 'write', 0, '512K', 7, 'flush')

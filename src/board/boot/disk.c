@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* boot_disk.c - from a disk to the files and the command line that boot it. */
+/* disk.c - from a disk to the files and the command line that boot it. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

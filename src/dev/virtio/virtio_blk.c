@@ -112,6 +112,12 @@ static u8 status_of(int res)
 	return res == -EOPNOTSUPP ? S_UNSUPP : S_IOERR;
 }
 
+static void put_back(struct pool *p, struct request *r)
+{
+	r->next = p->free;
+	p->free = r;
+}
+
 static void complete(struct request *r, int res)
 {
 	struct pool *p = &r->dev->pool[r->queue->index];
@@ -119,8 +125,7 @@ static void complete(struct request *r, int res)
 	if (vq_is_current(r->queue, &r->chain))
 		guestmem_store(r->status, status_of(res), 1);
 	vq_push(r->queue, &r->chain, r->written);
-	r->next = p->free;
-	p->free = r;
+	put_back(p, r);
 }
 
 static void done(struct blk_req *blk, int res)
@@ -245,12 +250,6 @@ static struct request *take_request(struct pool *p)
 	if (r)
 		p->free = r->next;
 	return r;
-}
-
-static void put_back(struct pool *p, struct request *r)
-{
-	r->next = p->free;
-	p->free = r;
 }
 
 /* What a request takes of the budget: it may be many megabytes, copied here and now. */
